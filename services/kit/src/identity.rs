@@ -1,0 +1,404 @@
+//! Who calls: Ed25519 keys of the services, and the tokens that travel inside the mesh (docs/ARCHITECTURE.md, Joints).
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use devstudio_proto::auth::v1::Role;
+use ed25519_dalek::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, spki::der::pem::LineEnding};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tonic::metadata::MetadataValue;
+use uuid::Uuid;
+
+use crate::{Fault, Reason, Service};
+
+/// Metadata that carries the service token.
+pub const SERVICE_HEADER: &str = "x-devstudio-service";
+/// Metadata that carries the identity token.
+pub const IDENTITY_HEADER: &str = "x-devstudio-identity";
+/// Metadata that carries the request id.
+pub const REQUEST_ID_HEADER: &str = "x-request-id";
+/// How far clocks may be apart.
+pub const LEEWAY_SECONDS: u64 = 2;
+
+const MESH: &str = "devstudio:mesh";
+const TOKEN_SECONDS: i64 = 60;
+
+/// A signed-in person, or a key of theirs, as one request has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The person.
+    pub user_id: Uuid,
+    /// The person's address.
+    pub email: String,
+    /// What the person may do.
+    pub role: Role,
+    /// The API key, if the request came with one.
+    pub key_id: Option<Uuid>,
+    /// The request.
+    pub request_id: Uuid,
+}
+
+impl Identity {
+    /// May the caller see or change what belongs to `owner`?
+    pub fn may_act_for(&self, owner: Uuid) -> bool {
+        self.role == Role::Admin || self.user_id == owner
+    }
+
+    /// Refuses whoever is not an admin.
+    pub fn must_be_admin(&self) -> Result<(), Fault> {
+        match self.role {
+            Role::Admin => Ok(()),
+            _ => Err(Fault::new(Reason::RoleRequired, "only admins may do this").with("role", "admin")),
+        }
+    }
+
+    /// Whom a field names: the caller when it is empty, another person only for admins.
+    pub fn subject(&self, user_id: &str) -> Result<Uuid, Fault> {
+        if user_id.is_empty() {
+            return Ok(self.user_id);
+        }
+        let subject = Uuid::parse_str(user_id).map_err(|_| {
+            Fault::new(Reason::SchemaViolation, "/userId must be a UUID").with("pointer", "/userId")
+        })?;
+        if self.may_act_for(subject) {
+            Ok(subject)
+        } else {
+            Err(Fault::new(Reason::NotFound, "there is no such person"))
+        }
+    }
+}
+
+/// Who made a call: the service that sent it and, where there is one, the person it is for.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The service that sent the call.
+    pub service: Service,
+    /// The person.
+    pub identity: Option<Identity>,
+    /// The request.
+    pub request_id: Uuid,
+    pub(crate) token: Option<MetadataValue<tonic::metadata::Ascii>>,
+}
+
+impl Caller {
+    /// The caller of a request that came through [`crate::server`].
+    pub fn of<T>(request: &tonic::Request<T>) -> Result<Caller, Fault> {
+        let caller = request.extensions().get::<Caller>().cloned();
+        caller.ok_or_else(|| Fault::internal("the server's layers were not laid on"))
+    }
+
+    /// The person; methods with access DEV or ADMIN always have one.
+    pub fn person(&self) -> Result<&Identity, Fault> {
+        self.identity.as_ref().ok_or_else(|| Fault::new(Reason::TokenMissing, "sign in first"))
+    }
+
+    /// Makes a request to another service on behalf of this caller.
+    pub fn request<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert(IDENTITY_HEADER, token.clone());
+        }
+        if let Ok(id) = self.request_id.to_string().parse() {
+            request.metadata_mut().insert(REQUEST_ID_HEADER, id);
+        }
+        request
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ServiceClaims {
+    iss: String,
+    sub: String,
+    aud: String,
+    #[serde(rename = "use")]
+    usage: String,
+    iat: i64,
+    exp: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IdentityClaims {
+    iss: String,
+    aud: String,
+    #[serde(rename = "use")]
+    usage: String,
+    sub: Uuid,
+    email: String,
+    role: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<Uuid>,
+    rid: Uuid,
+    iat: i64,
+    exp: i64,
+}
+
+/// The keys of a process: the private halves of its own services, the public ones of all.
+pub struct Keyring {
+    own: HashMap<Service, EncodingKey>,
+    public: HashMap<Service, DecodingKey>,
+    minted: Mutex<HashMap<Service, (String, Instant)>>,
+    verified: Mutex<HashMap<String, (Service, Instant)>>,
+}
+
+impl Keyring {
+    /// Makes the keys that are missing in `dir`. Returns the folder of public keys.
+    pub fn ensure(dir: &Path) -> std::io::Result<PathBuf> {
+        let public = dir.join("public");
+        fs::create_dir_all(&public)?;
+        for service in Service::ALL {
+            let file = dir.join(format!("{service}.key"));
+            if file.exists() {
+                continue;
+            }
+            let mut seed = [0u8; 32];
+            rand::TryRngCore::try_fill_bytes(&mut rand::rngs::OsRng, &mut seed)
+                .map_err(std::io::Error::other)?;
+            let key = ed25519_dalek::SigningKey::from_bytes(&seed);
+            let private_pem = key.to_pkcs8_pem(LineEnding::LF).map_err(std::io::Error::other)?;
+            let public_pem =
+                key.verifying_key().to_public_key_pem(LineEnding::LF).map_err(std::io::Error::other)?;
+            fs::write(public.join(format!("{service}.pem")), public_pem)?;
+            let half = file.with_extension("part");
+            let _ = fs::remove_file(&half);
+            let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&half)?;
+            out.write_all(private_pem.as_bytes())?;
+            out.sync_all()?;
+            fs::rename(&half, &file)?;
+        }
+        Ok(public)
+    }
+
+    /// Reads the private halves of `own` and all public halves from `dir`. The error names the file.
+    pub fn load(dir: &Path, own: &[Service]) -> Result<Self, String> {
+        let read = |path: PathBuf| fs::read(&path).map_err(|e| format!("{}: {e}", path.display()));
+        let mut ring = Self {
+            own: HashMap::new(),
+            public: HashMap::new(),
+            minted: Mutex::default(),
+            verified: Mutex::default(),
+        };
+        for service in Service::ALL {
+            let pem = read(dir.join("public").join(format!("{service}.pem")))?;
+            let key = DecodingKey::from_ed_pem(&pem).map_err(|e| format!("public key of {service}: {e}"))?;
+            ring.public.insert(service, key);
+        }
+        for service in own {
+            let pem = read(dir.join(format!("{service}.key")))?;
+            let key = EncodingKey::from_ed_pem(&pem).map_err(|e| format!("private key of {service}: {e}"))?;
+            ring.own.insert(*service, key);
+        }
+        Ok(ring)
+    }
+
+    /// The service token of `me`, made anew every half of its life.
+    pub fn service_token(&self, me: Service) -> Result<String, Fault> {
+        let mut minted = lock(&self.minted);
+        if let Some((token, until)) = minted.get(&me) {
+            if Instant::now() < *until {
+                return Ok(token.clone());
+            }
+        }
+        let now = unix_now();
+        let claims = ServiceClaims {
+            iss: me.to_string(),
+            sub: me.to_string(),
+            aud: MESH.into(),
+            usage: "service".into(),
+            iat: now,
+            exp: now + TOKEN_SECONDS,
+        };
+        let token = self.sign(me, &claims)?;
+        let until = Instant::now() + Duration::from_secs(TOKEN_SECONDS as u64 / 2);
+        minted.insert(me, (token.clone(), until));
+        Ok(token)
+    }
+
+    /// Which service sent a token.
+    pub fn verify_service(&self, token: &str) -> Result<Service, Fault> {
+        if let Some((service, until)) = lock(&self.verified).get(token) {
+            if Instant::now() < *until {
+                return Ok(*service);
+            }
+        }
+        let service = signer(token)?;
+        let claims: ServiceClaims = self.verify(service, token, service.name(), MESH)?;
+        if claims.usage != "service" || claims.sub != claims.iss || claims.exp - claims.iat > TOKEN_SECONDS {
+            return Err(invalid());
+        }
+        let left = Duration::from_secs(u64::try_from(claims.exp - unix_now()).unwrap_or(0));
+        let mut verified = lock(&self.verified);
+        if verified.len() > 64 {
+            verified.retain(|_, (_, until)| Instant::now() < *until);
+        }
+        verified.insert(token.to_owned(), (service, Instant::now() + left));
+        Ok(service)
+    }
+
+    /// Makes the identity token of a request; only the edge has the key for it.
+    pub fn mint_identity(&self, identity: &Identity) -> Result<String, Fault> {
+        let now = unix_now();
+        self.sign(
+            Service::Edge,
+            &IdentityClaims {
+                iss: Service::Edge.to_string(),
+                aud: MESH.into(),
+                usage: "identity".into(),
+                sub: identity.user_id,
+                email: identity.email.clone(),
+                role: role_name(identity.role).into(),
+                key: identity.key_id,
+                rid: identity.request_id,
+                iat: now,
+                exp: now + TOKEN_SECONDS,
+            },
+        )
+    }
+
+    /// Whose request it is.
+    pub fn verify_identity(&self, token: &str) -> Result<Identity, Fault> {
+        let claims: IdentityClaims = self.verify(Service::Edge, token, "edge", MESH)?;
+        if claims.usage != "identity" || claims.exp - claims.iat > TOKEN_SECONDS {
+            return Err(invalid());
+        }
+        Ok(Identity {
+            user_id: claims.sub,
+            email: claims.email,
+            role: role_of(&claims.role).ok_or_else(invalid)?,
+            key_id: claims.key,
+            request_id: claims.rid,
+        })
+    }
+
+    /// Signs claims as a service.
+    pub fn sign(&self, as_service: Service, claims: &impl Serialize) -> Result<String, Fault> {
+        let key = self
+            .own
+            .get(&as_service)
+            .ok_or_else(|| Fault::internal(format!("this process has no private key of {as_service}")))?;
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some(as_service.to_string());
+        jsonwebtoken::encode(&header, claims, key).map_err(Fault::internal)
+    }
+
+    /// Checks signature, algorithm, issuer, audience and times of a token, and reads its claims.
+    pub fn verify<C: DeserializeOwned>(
+        &self,
+        by: Service,
+        token: &str,
+        issuer: &str,
+        audience: &str,
+    ) -> Result<C, Fault> {
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.leeway = LEEWAY_SECONDS;
+        validation.validate_nbf = true;
+        validation.set_issuer(&[issuer]);
+        validation.set_audience(&[audience]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        let key = self.public.get(&by).ok_or_else(invalid)?;
+        match jsonwebtoken::decode::<C>(token, key, &validation) {
+            Ok(data) if data.header.kid.as_deref() == Some(by.name()) => Ok(data.claims),
+            Err(error) if matches!(error.kind(), jsonwebtoken::errors::ErrorKind::ExpiredSignature) => {
+                Err(Fault::new(Reason::TokenExpired, "the token has expired"))
+            }
+            _ => Err(invalid()),
+        }
+    }
+}
+
+/// `admin` or `dev`.
+pub fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "admin",
+        Role::Dev | Role::Unspecified => "dev",
+    }
+}
+
+/// The role of a name; `user` is read as `dev`.
+pub fn role_of(name: &str) -> Option<Role> {
+    match name {
+        "admin" => Some(Role::Admin),
+        "dev" | "user" => Some(Role::Dev),
+        _ => None,
+    }
+}
+
+/// Seconds since 1970.
+pub fn unix_now() -> i64 {
+    time::OffsetDateTime::now_utc().unix_timestamp()
+}
+
+fn signer(token: &str) -> Result<Service, Fault> {
+    let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
+    header.kid.and_then(|kid| kid.parse().ok()).ok_or_else(invalid)
+}
+
+fn invalid() -> Fault {
+    Fault::new(Reason::TokenInvalid, "the token is not valid")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring() -> (tempfile::TempDir, Keyring) {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        Keyring::ensure(dir.path()).expect("keys are made");
+        let ring = Keyring::load(dir.path(), &Service::ALL).expect("keys are read");
+        (dir, ring)
+    }
+
+    fn identity() -> Identity {
+        Identity {
+            user_id: Uuid::new_v4(),
+            email: "a@b.c".into(),
+            role: Role::Dev,
+            key_id: Some(Uuid::new_v4()),
+            request_id: Uuid::new_v4(),
+        }
+    }
+
+    #[test]
+    fn tokens_say_who_calls_and_for_whom() {
+        let (_dir, ring) = ring();
+        let token = ring.service_token(Service::Llm).expect("minted");
+        assert_eq!(ring.verify_service(&token).expect("valid"), Service::Llm);
+        let identity = identity();
+        let token = ring.mint_identity(&identity).expect("minted");
+        assert_eq!(ring.verify_identity(&token).expect("valid"), identity);
+    }
+
+    #[test]
+    fn one_kind_of_token_does_not_pass_for_another() {
+        let (_dir, ring) = ring();
+        let service = ring.service_token(Service::Edge).expect("minted");
+        let identity = ring.mint_identity(&identity()).expect("minted");
+        assert!(ring.verify_identity(&service).is_err());
+        assert!(ring.verify_service(&identity).is_err());
+    }
+
+    #[test]
+    fn tokens_of_foreign_keys_and_other_algorithms_are_refused() {
+        let (_dir, ring) = ring();
+        let (_other_dir, other) = self::ring();
+        assert!(ring.verify_service(&other.service_token(Service::Llm).expect("minted")).is_err());
+        let hs = jsonwebtoken::encode(
+            &Header { kid: Some("llm".into()), ..Header::new(Algorithm::HS256) },
+            &serde_json::json!({"iss": "llm", "sub": "llm", "aud": MESH, "use": "service", "iat": unix_now(), "exp": unix_now() + 50}),
+            &EncodingKey::from_secret(b"public key bytes"),
+        )
+        .expect("encoded");
+        assert!(ring.verify_service(&hs).is_err());
+    }
+}
