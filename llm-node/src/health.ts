@@ -1,0 +1,86 @@
+// The standard health service, grpc.health.v1: Check, and Watch that tells every change.
+
+import {EventEmitter} from "node:events";
+
+import {BinaryReader, BinaryWriter} from "@bufbuild/protobuf/wire";
+import {type Server, type ServerUnaryCall, type ServerWritableStream, type ServiceDefinition, type sendUnaryData, status} from "@grpc/grpc-js";
+
+/** What a service says of itself; the numbers are the standard's. */
+export enum Serving {
+    UNKNOWN = 0,
+    SERVING = 1,
+    NOT_SERVING = 2,
+    SERVICE_UNKNOWN = 3,
+}
+
+const serializeRequest = (service: string): Buffer => Buffer.from(new BinaryWriter().tag(1, 2).string(service).finish());
+const serializeResponse = (serving: Serving): Buffer => Buffer.from(new BinaryWriter().tag(1, 0).int32(serving).finish());
+
+function deserializeRequest(bytes: Buffer): string {
+    const reader = new BinaryReader(bytes);
+    let service = "";
+    while (reader.pos < reader.len) {
+        const [field, type] = reader.tag();
+        if (field === 1) service = reader.string();
+        else reader.skip(type);
+    }
+    return service;
+}
+
+function deserializeResponse(bytes: Buffer): Serving {
+    const reader = new BinaryReader(bytes);
+    let serving = Serving.UNKNOWN;
+    while (reader.pos < reader.len) {
+        const [field, type] = reader.tag();
+        if (field === 1) serving = reader.int32();
+        else reader.skip(type);
+    }
+    return serving;
+}
+
+const common = {requestStream: false, requestSerialize: serializeRequest, requestDeserialize: deserializeRequest, responseSerialize: serializeResponse, responseDeserialize: deserializeResponse};
+
+/** The definition of grpc.health.v1.Health. */
+export const healthDefinition = {
+    check: {path: "/grpc.health.v1.Health/Check", responseStream: false, ...common},
+    watch: {path: "/grpc.health.v1.Health/Watch", responseStream: true, ...common},
+} satisfies ServiceDefinition;
+
+/** Knows whether the service answers, and tells those who ask. It carries nothing secret, so it takes no token. */
+export class Health {
+    private serving = Serving.NOT_SERVING;
+    private readonly changes = new EventEmitter().setMaxListeners(0);
+
+    constructor(private readonly names: readonly string[]) {}
+
+    /** Changes what is told. */
+    set(serving: Serving): void {
+        this.serving = serving;
+        this.changes.emit("change");
+    }
+
+    /** Adds the service to a server. */
+    register(server: Server): void {
+        server.addService(healthDefinition, {
+            check: (call: ServerUnaryCall<string, Serving>, callback: sendUnaryData<Serving>) => {
+                const serving = this.of(call.request);
+                if (serving === Serving.SERVICE_UNKNOWN) callback({code: status.NOT_FOUND, details: "there is no such service here"});
+                else callback(null, serving);
+            },
+            watch: (call: ServerWritableStream<string, Serving>) => {
+                let told: Serving | undefined;
+                const tell = () => {
+                    const serving = this.of(call.request);
+                    if (serving !== told) call.write((told = serving));
+                };
+                this.changes.on("change", tell);
+                call.on("cancelled", () => this.changes.off("change", tell));
+                tell();
+            },
+        });
+    }
+
+    private of(service: string): Serving {
+        return service === "" || this.names.includes(service) ? this.serving : Serving.SERVICE_UNKNOWN;
+    }
+}
