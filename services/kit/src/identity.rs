@@ -11,7 +11,10 @@ use std::{
 };
 
 use devstudio_proto::auth::v1::Role;
-use ed25519_dalek::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, spki::der::pem::LineEnding};
+use ed25519_dalek::{
+    VerifyingKey,
+    pkcs8::{DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, spki::der::pem::LineEnding},
+};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tonic::metadata::MetadataValue;
@@ -25,10 +28,18 @@ pub const SERVICE_HEADER: &str = "x-devstudio-service";
 pub const IDENTITY_HEADER: &str = "x-devstudio-identity";
 /// Metadata that carries the request id.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
+/// Metadata in which the edge tells where a call comes from.
+pub const CLIENT_IP_HEADER: &str = "x-devstudio-client-ip";
+/// Metadata that carries a refresh token between the edge's cookie and Auth.
+pub const REFRESH_TOKEN_HEADER: &str = "x-devstudio-refresh-token";
 /// How far clocks may be apart.
 pub const LEEWAY_SECONDS: u64 = 2;
+/// How long an access token lasts.
+pub const ACCESS_TOKEN_SECONDS: i64 = 15 * 60;
 
 const MESH: &str = "devstudio:mesh";
+const API: &str = "devstudio:api";
+const ISSUER: &str = "devstudio";
 const TOKEN_SECONDS: i64 = 60;
 
 /// A signed-in person, or a key of theirs, as one request has it.
@@ -140,10 +151,60 @@ struct IdentityClaims {
     exp: i64,
 }
 
+/// What an access token says. Auth signs it, the edge reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessClaims {
+    iss: String,
+    aud: String,
+    #[serde(rename = "use")]
+    usage: String,
+    /// The person.
+    pub sub: Uuid,
+    /// The person's address.
+    pub email: String,
+    /// `admin` or `dev`.
+    pub role: String,
+    /// The token version; the person's tokens of lower versions are invalid.
+    pub tv: i32,
+    /// The token's own id.
+    pub jti: Uuid,
+    /// When it was made, in seconds since 1970.
+    pub iat: i64,
+    /// From when it is valid.
+    pub nbf: i64,
+    /// Until when it is valid.
+    pub exp: i64,
+}
+
+impl AccessClaims {
+    /// The claims of a token that is made at `now`, in seconds since 1970.
+    pub fn new(sub: Uuid, email: String, role: Role, tv: i32, now: i64) -> Self {
+        Self {
+            iss: ISSUER.into(),
+            aud: API.into(),
+            usage: "access".into(),
+            sub,
+            email,
+            role: role_name(role).into(),
+            tv,
+            jti: Uuid::new_v4(),
+            iat: now,
+            nbf: now,
+            exp: now + ACCESS_TOKEN_SECONDS,
+        }
+    }
+
+    /// What the person may do.
+    pub fn role(&self) -> Role {
+        role_of(&self.role).unwrap_or(Role::Dev)
+    }
+}
+
 /// The keys of a process: the private halves of its own services, the public ones of all.
 pub struct Keyring {
     own: HashMap<Service, EncodingKey>,
     public: HashMap<Service, DecodingKey>,
+    points: HashMap<Service, [u8; 32]>,
     minted: Mutex<HashMap<Service, (String, Instant)>>,
     verified: Mutex<HashMap<String, (Service, Instant)>>,
 }
@@ -182,6 +243,7 @@ impl Keyring {
         let mut ring = Self {
             own: HashMap::new(),
             public: HashMap::new(),
+            points: HashMap::new(),
             minted: Mutex::default(),
             verified: Mutex::default(),
         };
@@ -189,6 +251,10 @@ impl Keyring {
             let pem = read(dir.join("public").join(format!("{service}.pem")))?;
             let key = DecodingKey::from_ed_pem(&pem).map_err(|e| format!("public key of {service}: {e}"))?;
             ring.public.insert(service, key);
+            let point =
+                std::str::from_utf8(&pem).ok().and_then(|pem| VerifyingKey::from_public_key_pem(pem).ok());
+            let point = point.ok_or_else(|| format!("public key of {service}: not an Ed25519 key"))?;
+            ring.points.insert(service, point.to_bytes());
         }
         for service in own {
             let pem = read(dir.join(format!("{service}.key")))?;
@@ -277,6 +343,42 @@ impl Keyring {
         })
     }
 
+    /// Signs an access token; only Auth has the key for it.
+    pub fn mint_access(&self, claims: &AccessClaims) -> Result<String, Fault> {
+        self.sign(Service::Auth, claims)
+    }
+
+    /// What an access token says: signed by Auth with EdDSA, all claims there, its times integers and now within them.
+    pub fn verify_access(&self, token: &str) -> Result<AccessClaims, Fault> {
+        self.verify_access_at(token, unix_now())
+    }
+
+    /// Like [`Keyring::verify_access`], at a time of the caller's clock, in seconds since 1970.
+    pub fn verify_access_at(&self, token: &str, now: i64) -> Result<AccessClaims, Fault> {
+        let mut validation = validation(ISSUER, API);
+        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
+        validation.validate_exp = false; // below, by the caller's clock
+        validation.validate_nbf = false;
+        let claims: AccessClaims = self.decode(Service::Auth, token, &validation)?;
+        let leeway = LEEWAY_SECONDS as i64;
+        let life =
+            claims.exp.checked_sub(claims.nbf).filter(|life| (0..=ACCESS_TOKEN_SECONDS).contains(life));
+        let begun = claims.nbf.saturating_sub(leeway) <= now && claims.iat.saturating_sub(leeway) <= now;
+        if claims.usage != "access" || role_of(&claims.role).is_none() || life.is_none() || !begun {
+            return Err(invalid());
+        }
+        // no leeway at the end: a client whose token ended a moment early just refreshes it
+        if claims.exp < now {
+            return Err(expired());
+        }
+        Ok(claims)
+    }
+
+    /// The public key of a service: 32 bytes (RFC 8032).
+    pub fn public_key(&self, of: Service) -> Option<[u8; 32]> {
+        self.points.get(&of).copied()
+    }
+
     /// Signs claims as a service.
     pub fn sign(&self, as_service: Service, claims: &impl Serialize) -> Result<String, Fault> {
         let key = self
@@ -296,21 +398,34 @@ impl Keyring {
         issuer: &str,
         audience: &str,
     ) -> Result<C, Fault> {
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.leeway = LEEWAY_SECONDS;
-        validation.validate_nbf = true;
-        validation.set_issuer(&[issuer]);
-        validation.set_audience(&[audience]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        self.decode(by, token, &validation(issuer, audience))
+    }
+
+    fn decode<C: DeserializeOwned>(
+        &self,
+        by: Service,
+        token: &str,
+        validation: &Validation,
+    ) -> Result<C, Fault> {
         let key = self.public.get(&by).ok_or_else(invalid)?;
-        match jsonwebtoken::decode::<C>(token, key, &validation) {
+        match jsonwebtoken::decode::<C>(token, key, validation) {
             Ok(data) if data.header.kid.as_deref() == Some(by.name()) => Ok(data.claims),
             Err(error) if matches!(error.kind(), jsonwebtoken::errors::ErrorKind::ExpiredSignature) => {
-                Err(Fault::new(Reason::TokenExpired, "the token has expired"))
+                Err(expired())
             }
             _ => Err(invalid()),
         }
     }
+}
+
+fn validation(issuer: &str, audience: &str) -> Validation {
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.leeway = LEEWAY_SECONDS;
+    validation.validate_nbf = true;
+    validation.set_issuer(&[issuer]);
+    validation.set_audience(&[audience]);
+    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    validation
 }
 
 /// `admin` or `dev`.
@@ -338,6 +453,10 @@ pub fn unix_now() -> i64 {
 fn signer(token: &str) -> Result<Service, Fault> {
     let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
     header.kid.and_then(|kid| kid.parse().ok()).ok_or_else(invalid)
+}
+
+fn expired() -> Fault {
+    Fault::new(Reason::TokenExpired, "the token has expired")
 }
 
 fn invalid() -> Fault {
@@ -400,5 +519,63 @@ mod tests {
         )
         .expect("encoded");
         assert!(ring.verify_service(&hs).is_err());
+    }
+
+    fn claims(now: i64) -> AccessClaims {
+        AccessClaims::new(Uuid::new_v4(), "a@b.c".into(), Role::Admin, 3, now)
+    }
+
+    #[test]
+    fn an_access_token_says_who_it_is_for_until_it_ends() {
+        let (_dir, ring) = ring();
+        let now = unix_now();
+        let claims = claims(now);
+        let token = ring.mint_access(&claims).expect("minted");
+        assert_eq!(ring.verify_access(&token).expect("valid"), claims);
+        let reason = |now| ring.verify_access_at(&token, now).map(drop).map_err(|fault| fault.reason);
+        let end = now + ACCESS_TOKEN_SECONDS;
+        assert_eq!(reason(end), Ok(()));
+        assert_eq!(reason(end + 1), Err(Reason::TokenExpired));
+        assert_eq!(reason(now - LEEWAY_SECONDS as i64 - 1), Err(Reason::TokenInvalid));
+    }
+
+    #[test]
+    fn an_access_token_with_other_claims_than_auth_makes_is_refused() {
+        let (_dir, ring) = ring();
+        let now = unix_now();
+        let good = serde_json::to_value(claims(now)).expect("JSON");
+        let changes = [
+            ("exp", serde_json::json!((now + 60).to_string())),
+            ("exp", serde_json::json!(now as f64 + 60.5)),
+            ("exp", serde_json::json!(now as f64 + 60.0)),
+            ("exp", serde_json::json!(null)),
+            ("exp", serde_json::json!(i64::MAX)),
+            ("exp", serde_json::json!(u64::MAX)),
+            ("exp", serde_json::json!(1e300)),
+            ("exp", serde_json::json!(-1)),
+            ("nbf", serde_json::json!(now.to_string())),
+            ("nbf", serde_json::json!(now as f64)),
+            ("nbf", serde_json::json!(null)),
+            ("nbf", serde_json::json!(i64::MIN)),
+            ("nbf", serde_json::json!(now + 60)),
+            ("iss", serde_json::json!("edge")),
+            ("aud", serde_json::json!(MESH)),
+            ("use", serde_json::json!("refresh")),
+            ("role", serde_json::json!("root")),
+            ("sub", serde_json::json!("../../etc/passwd")),
+        ];
+        for (claim, value) in changes {
+            let mut bad = good.clone();
+            bad[claim] = value.clone();
+            let token = ring.sign(Service::Auth, &bad).expect("signed");
+            assert!(ring.verify_access(&token).is_err(), "{claim} = {value}");
+            if let Some(claims) = bad.as_object_mut() {
+                claims.remove(claim);
+            }
+            let token = ring.sign(Service::Auth, &bad).expect("signed");
+            assert!(ring.verify_access(&token).is_err(), "without {claim}");
+        }
+        let by_another = ring.sign(Service::Edge, &good).expect("signed");
+        assert!(ring.verify_access(&by_another).is_err());
     }
 }
