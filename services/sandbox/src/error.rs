@@ -174,11 +174,9 @@ impl SandboxError {
                 ("stdout", stdout_tail.clone()),
                 ("stderr", stderr_tail.clone()),
             ],
-            Self::IsolationUnavailable { wanted, offered, remedy } => vec![
-                ("wanted", wanted.clone()),
-                ("offered", offered.clone()),
-                ("remedy", remedy.clone()),
-            ],
+            Self::IsolationUnavailable { wanted, offered, remedy } => {
+                vec![("wanted", wanted.clone()), ("offered", offered.clone()), ("remedy", remedy.clone())]
+            }
             Self::EngineDisabled { remedy } | Self::KvmUnavailable { remedy } => {
                 vec![("remedy", remedy.clone())]
             }

@@ -175,8 +175,9 @@ impl Jail {
             return Err(too_large(size_bytes));
         }
         let again = format!("/proc/self/fd/{}", handle.as_raw_fd());
-        let file = rustix::fs::open(again, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
-            .doing("opening a file")?;
+        let file =
+            rustix::fs::open(again, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
+                .doing("opening a file")?;
         let mut content = Vec::with_capacity(size_bytes as usize);
         File::from(file).take(MAX_FILE_BYTES + 1).read_to_end(&mut content).doing("reading a file")?;
         if content.len() as u64 > MAX_FILE_BYTES {
@@ -260,7 +261,8 @@ impl Jail {
         let folder = if folder.is_empty() { "." } else { folder };
         match resolve(&self.root, folder, OFlags::DIRECTORY | OFlags::RDONLY, path) {
             Ok(folder) => {
-                let name = CString::new(name).map_err(|_| forbidden(path.as_str(), "contains a NUL character"))?;
+                let name =
+                    CString::new(name).map_err(|_| forbidden(path.as_str(), "contains a NUL character"))?;
                 remove_entry(&folder, &name)
             }
             Err(SandboxError::NotFound { .. }) => Ok(()),
@@ -283,8 +285,10 @@ impl Jail {
 
 /// `openat2` that stays beneath `root`, follows no link of any kind and crosses no mount.
 fn resolve(root: &OwnedFd, name: &str, flags: OFlags, path: &JailPath) -> Result<OwnedFd, SandboxError> {
-    let rules =
-        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    let rules = ResolveFlags::BENEATH
+        | ResolveFlags::NO_SYMLINKS
+        | ResolveFlags::NO_MAGICLINKS
+        | ResolveFlags::NO_XDEV;
     for _ in 0..64 {
         match rustix::fs::openat2(root, name, flags | OFlags::CLOEXEC, Mode::empty(), rules) {
             // Something was renamed during the walk and the kernel cannot tell whether it stayed inside.
@@ -378,7 +382,11 @@ mod tests {
             ("%2e%2e/x", "%2e%2e/x"),
             ("a\u{2215}b", "a\u{2215}b"),
         ] {
-            assert_eq!(JailPath::file(raw).map(|path| path.to_string()).ok().as_deref(), Some(normal), "{raw}");
+            assert_eq!(
+                JailPath::file(raw).map(|path| path.to_string()).ok().as_deref(),
+                Some(normal),
+                "{raw}"
+            );
         }
         assert!(JailPath::folder("/tmp/work").is_ok_and(|path| path.is_root()));
         assert!(JailPath::folder("").is_ok_and(|path| path.is_root()));
@@ -387,8 +395,20 @@ mod tests {
     #[test]
     fn paths_out_of_the_workspace_are_forbidden() {
         for raw in [
-            "../x", "a/../../b", "/etc/passwd", "/var/tmp/x", "/tmp/../etc/x", "/tmpx/a", "/tmp/workx/a",
-            "/tmp/work/../x", "a\0b", "..", ".", "", "/tmp/work", ".devstudio-x",
+            "../x",
+            "a/../../b",
+            "/etc/passwd",
+            "/var/tmp/x",
+            "/tmp/../etc/x",
+            "/tmpx/a",
+            "/tmp/workx/a",
+            "/tmp/work/../x",
+            "a\0b",
+            "..",
+            ".",
+            "",
+            "/tmp/work",
+            ".devstudio-x",
         ] {
             let error = JailPath::file(raw).expect_err(raw);
             assert!(matches!(error, SandboxError::PathForbidden { .. }), "{raw}: {error}");

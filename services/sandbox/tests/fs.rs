@@ -87,7 +87,8 @@ fn links_of_every_kind_are_refused() {
 #[test]
 fn fifos_sockets_and_devices_are_refused_without_waiting() {
     let (folder, jail) = jail();
-    rustix::fs::mknodat(CWD, folder.path().join("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
+    rustix::fs::mknodat(CWD, folder.path().join("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+        .expect("a FIFO");
     let _listener = UnixListener::bind(folder.path().join("socket")).expect("a socket");
     let device = rustix::fs::mknodat(
         CWD,
@@ -99,7 +100,9 @@ fn fifos_sockets_and_devices_are_refused_without_waiting() {
     let mut names = vec!["fifo", "socket"];
     match device {
         Ok(()) => names.push("device"),
-        Err(error) => eprintln!("SKIPPED the device of fifos_sockets_and_devices_are_refused_without_waiting: {error}"),
+        Err(error) => {
+            eprintln!("SKIPPED the device of fifos_sockets_and_devices_are_refused_without_waiting: {error}")
+        }
     }
     for name in names {
         assert!(matches!(read(&jail, name), Err(SandboxError::PathForbidden { .. })), "{name}");
@@ -171,7 +174,8 @@ fn moving_replaces_nothing_and_removing_takes_all() {
     assert!(jail.rename(&path("a"), &path("a/inner")).is_err(), "not into itself");
     jail.rename(&path("a"), &path("c/d")).expect("a move");
     assert_eq!(read(&jail, "c/d/one").expect("a read"), b"1");
-    std::fs::set_permissions(folder.path().join("b"), std::fs::Permissions::from_mode(0o000)).expect("a mode");
+    std::fs::set_permissions(folder.path().join("b"), std::fs::Permissions::from_mode(0o000))
+        .expect("a mode");
     jail.remove(&path("c")).expect("a removal");
     jail.remove(&path("b")).expect("a removal");
     jail.remove(&path("none/at/all")).expect("what is not there is fine");
@@ -181,7 +185,8 @@ fn moving_replaces_nothing_and_removing_takes_all() {
 #[test]
 fn ten_thousand_random_paths_never_leave_the_folder() {
     let (folder, jail) = jail();
-    let pieces = ["..", ".", "a", "b", "/", "//", "\0", "%2e%2e", "/tmp/work", "/etc", "…", " ", "~", "\\", "\n"];
+    let pieces =
+        ["..", ".", "a", "b", "/", "//", "\0", "%2e%2e", "/tmp/work", "/etc", "…", " ", "~", "\\", "\n"];
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     for _ in 0..10_000 {
         let mut raw = String::new();
@@ -197,7 +202,10 @@ fn ten_thousand_random_paths_never_leave_the_folder() {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         if let Ok(path) = JailPath::file(&raw) {
             let full = folder.path().join(path.as_str());
-            assert!(full.starts_with(folder.path()) && !path.as_str().split('/').any(|part| part == ".."), "{raw:?}");
+            assert!(
+                full.starts_with(folder.path()) && !path.as_str().split('/').any(|part| part == ".."),
+                "{raw:?}"
+            );
             if jail.write(&path, b"x").is_ok() {
                 assert!(Path::new(&full).exists(), "{raw:?}");
             }

@@ -1,0 +1,424 @@
+//! The engine `run`: programs of the host's runtimes in a Linux sandbox of our own.
+//!
+//! The layers, each of which stops what another lets through: namespaces of users, mounts, processes, network, IPC
+//! and names; a root of its own; Landlock; a filter of system calls; no capabilities; control groups and limits.
+//! `launcher` is the inside, `child` the outside; `spec` is what they tell each other.
+
+pub mod cgroup;
+pub mod changes;
+mod child;
+mod filter;
+pub mod launcher;
+mod limits;
+mod mounts;
+pub mod pump;
+pub mod runtimes;
+mod spawn;
+pub mod spec;
+mod watch;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use futures::future::BoxFuture;
+use rustix::process::geteuid;
+
+pub(crate) use self::child::{End, Ending, Running, StartError, Work};
+use self::{
+    cgroup::{Bounds, Cgroups},
+    pump::Sink,
+    runtimes::Runtime,
+    spec::{Limits, Payload, Spec},
+};
+use crate::{
+    engine::{Engine, EngineInfo, Facts, Isolation, Job, Outcome, Program, Status},
+    error::SandboxError,
+    fs::{Jail, JailPath, Kind, RESERVED_PREFIX, WORK_DIR},
+};
+
+const MIB: u64 = 1024 * 1024;
+/// What the launcher and the first process need beside the program.
+const OWN_MEMORY_BYTES: u64 = 8 * MIB;
+const OWN_PROCESSES: u64 = 2;
+
+/// How sandboxes are made on this machine.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The program that becomes the launcher.
+    pub init_program: PathBuf,
+    /// Keeps the control groups of services on one machine apart.
+    pub instance: String,
+    /// The user and group that programs run as where the service is root.
+    pub run_as: (u32, u32),
+    /// Processes and threads of a run.
+    pub max_processes: u64,
+    /// Thousandths of a processor for a run.
+    pub cpu_millis: u64,
+    /// Bytes that a run may add to its workspace's view.
+    pub disk_bytes: u64,
+    /// Files that a run may add to it.
+    pub disk_files: u64,
+    /// Bytes of a run's /tmp.
+    pub tmp_bytes: u64,
+}
+
+/// What one sandbox is for.
+pub struct Order {
+    /// Names its control groups.
+    pub name: String,
+    /// The workspace's working copy.
+    pub lower: Option<PathBuf>,
+    /// Folders of the host beside /usr.
+    pub expose: Vec<PathBuf>,
+    /// What runs.
+    pub payload: Payload,
+    /// A file for it.
+    pub code: Option<(String, String)>,
+    /// The environment, beside what every program has.
+    pub env: BTreeMap<String, String>,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// It has a report.
+    pub report: bool,
+}
+
+/// Makes sandboxes; knows what this machine offers.
+pub struct Factory {
+    settings: Settings,
+    cgroups: Cgroups,
+    drop_to: Option<(u32, u32)>,
+    facts: Facts,
+}
+
+impl Factory {
+    /// Finds out what this machine offers by making a real sandbox. Answers the remedy where there is none.
+    pub async fn probe(settings: Settings) -> Result<Arc<Self>, String> {
+        let cgroups = Cgroups::detect(&settings.instance);
+        let swept = cgroups.sweep();
+        if swept > 0 {
+            tracing::info!(swept, "removed control groups that an earlier service left");
+        }
+        let drop_to = geteuid().is_root().then_some(settings.run_as);
+        let mut factory = Self { settings, cgroups, drop_to, facts: Facts::default() };
+        let running = factory
+            .start(Order {
+                name: format!("probe-{}", std::process::id()),
+                lower: None,
+                expose: Vec::new(),
+                payload: Payload::Program { argv: vec!["/usr/bin/true".to_owned()] },
+                code: None,
+                env: BTreeMap::new(),
+                memory_bytes: 64 * MIB,
+                report: false,
+            })
+            .await
+            .map_err(remedy)?;
+        let landlock_abi = running.landlock_abi;
+        let (mut sink, _receiver) = Sink::new();
+        let ending = running.finish(factory.work(&mut sink)).await.map_err(|error| error.to_string())?;
+        if ending.end != End::Exited(0) {
+            return Err(format!("a program that does nothing did not succeed in the sandbox: {:?}", ending.end));
+        }
+        factory.facts = factory.find_facts(landlock_abi);
+        Ok(Arc::new(factory))
+    }
+
+    fn work<'a>(&self, sink: &'a mut Sink) -> Work<'a> {
+        Work {
+            stdin: bytes::Bytes::new(),
+            timeout: std::time::Duration::from_secs(10),
+            watched_memory_bytes: None,
+            cancel: Default::default(),
+            sink,
+        }
+    }
+
+    fn find_facts(&self, landlock_abi: i32) -> Facts {
+        let mut layers: Vec<String> =
+            ["userns", "mount", "pid", "net", "ipc", "uts", "seccomp"].map(str::to_owned).into();
+        if landlock_abi > 0 {
+            layers.push(format!("landlock-{landlock_abi}"));
+        }
+        let mut limits: BTreeMap<String, String> = BTreeMap::new();
+        let mut limit = |name: &str, how: &str| limits.insert(name.to_owned(), how.to_owned());
+        limit("memory", self.cgroups.word().unwrap_or("watched"));
+        limit("pids", self.cgroups.word().unwrap_or("rlimit"));
+        limit("cpu", if self.cgroups.bounds_cpu() { "cgroup" } else { "none" });
+        limit("disk", "overlay");
+        Facts { layers, limits }
+    }
+
+    /// Layers and limits of every sandbox.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The bytes of memory to watch for a program, where no control group sees to it.
+    pub fn watched(&self, memory_bytes: u64) -> Option<u64> {
+        self.cgroups.word().is_none().then_some(memory_bytes + OWN_MEMORY_BYTES)
+    }
+
+    /// Who owns working copies, where that is not the service's own user.
+    pub fn owner(&self) -> Option<(u32, u32)> {
+        self.drop_to
+    }
+
+    /// Makes a sandbox that waits to be let go.
+    pub async fn start(&self, order: Order) -> Result<Running, StartError> {
+        let bounds = Bounds {
+            memory_bytes: order.memory_bytes + OWN_MEMORY_BYTES,
+            processes: self.settings.max_processes + OWN_PROCESSES,
+            cpu_millis: self.settings.cpu_millis,
+        };
+        let group = self
+            .cgroups
+            .create(&order.name, bounds)
+            .map_err(|source| SandboxError::Io { doing: "making control groups", source })?;
+        let mut env: BTreeMap<String, String> = order.env;
+        for (key, value) in
+            [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/tmp"), ("LANG", "C.UTF-8"), ("TZ", "UTC")]
+        {
+            env.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+        }
+        let spec = Spec {
+            drop_to: self.drop_to,
+            cgroups: group.as_ref().map(|group| group.folders().to_vec()).unwrap_or_default(),
+            lower: order.lower,
+            expose: order.expose,
+            payload: order.payload,
+            code: order.code,
+            env: env.into_iter().collect(),
+            limits: Limits {
+                disk_bytes: self.settings.disk_bytes,
+                disk_files: self.settings.disk_files,
+                tmp_bytes: self.settings.tmp_bytes,
+                processes: self.settings.max_processes,
+                data_bytes: group.is_none().then_some(order.memory_bytes),
+            },
+        };
+        Running::start(&self.settings.init_program, &spec, order.report, group).await
+    }
+}
+
+/// What to do about a step that this machine refuses.
+pub(crate) fn remedy(error: StartError) -> String {
+    let (step, errno) = match error {
+        StartError::Other(error) => return format!("the sandbox does not start: {error}"),
+        StartError::Step { step, errno } => (step, errno),
+    };
+    let why = std::io::Error::from_raw_os_error(errno);
+    let advice = match step.as_str() {
+        "making namespaces" | "mapping the user" => {
+            "allow user namespaces (sysctl user.max_user_namespaces above 0), or, in a container, start the sandbox \
+             with a seccomp profile that allows unshare and mount"
+        }
+        "making mounts private" | "mounting a tmpfs" | "loopback" => {
+            "an AppArmor rule takes the capabilities from user namespaces: give this program a profile with \
+             `userns,`, or start the service as root"
+        }
+        "mounting /proc" => {
+            "the container masks /proc: start the sandbox's container with systempaths=unconfined"
+        }
+        "mounting the workspace" => "overlay mounts in user namespaces need Linux 5.11 or newer",
+        "giving up root" => "choose a user that exists here with DEVSTUDIO_RUN_UID",
+        _ => "see the service's log",
+    };
+    format!("{step}: {why}. What helps: {advice}.")
+}
+
+/// The engine.
+pub struct Process {
+    factory: Option<Arc<Factory>>,
+    runtimes: BTreeMap<&'static str, Runtime>,
+    info: EngineInfo,
+}
+
+impl Process {
+    /// The engine on a machine whose sandbox is known. Each runtime is tried in the real sandbox.
+    pub async fn new(factory: Result<Arc<Factory>, String>, minimum: Isolation) -> Self {
+        let mut info = EngineInfo {
+            engine: "run",
+            available: false,
+            isolation: Isolation::Process,
+            default_minimum: minimum,
+            runtimes: BTreeMap::new(),
+            facts: Facts::default(),
+            remedy: String::new(),
+            provider: "Linux namespaces".to_owned(),
+            wants_kvm: false,
+        };
+        let factory = match factory {
+            Ok(factory) => factory,
+            Err(remedy) => {
+                info.isolation = Isolation::ProcessWeak;
+                info.remedy = remedy;
+                return Self { factory: None, runtimes: BTreeMap::new(), info };
+            }
+        };
+        info.facts = factory.facts().clone();
+        let candidates = tokio::task::spawn_blocking(runtimes::candidates).await.unwrap_or_default();
+        let mut runtimes: BTreeMap<&'static str, Runtime> = BTreeMap::new();
+        for runtime in candidates {
+            if runtimes.contains_key(runtime.name) {
+                continue;
+            }
+            match works(&factory, &runtime).await {
+                Ok(()) => {
+                    info.runtimes.insert(runtime.name.to_owned(), runtime.version.clone());
+                    runtimes.insert(runtime.name, runtime);
+                }
+                Err(why) => tracing::warn!(runtime = runtime.name, program = runtime.argv[0], why, "does not work"),
+            }
+        }
+        info.available = !runtimes.is_empty();
+        if !info.available {
+            info.remedy = "install python3 or node and start the service again".to_owned();
+        }
+        Self { factory: Some(factory), runtimes, info }
+    }
+
+    async fn execute(&self, job: &Job, sink: &mut Sink) -> Result<Outcome, SandboxError> {
+        let disabled = || SandboxError::EngineDisabled { remedy: self.info.remedy.clone() };
+        let factory = self.factory.as_ref().ok_or_else(disabled)?;
+        let runtime = self.runtimes.get(job.runtime.as_str()).ok_or_else(|| SandboxError::Invalid {
+            pointer: "/runtime",
+            keyword: "enum",
+            why: format!("there are {}", self.runtimes.keys().copied().collect::<Vec<_>>().join(", ")),
+        })?;
+        let (file, code) = program_file(job, runtime.extension)?;
+        let argv = runtime.argv.iter().cloned().chain([file]).chain(job.args.iter().cloned()).collect();
+        let running = factory
+            .start(Order {
+                name: job.exec_id.to_string(),
+                lower: job.view.as_ref().map(|view| view.folder.clone()),
+                expose: runtime.expose.clone(),
+                payload: Payload::Program { argv },
+                code,
+                env: job.env.clone(),
+                memory_bytes: job.memory_bytes,
+                report: false,
+            })
+            .await
+            .map_err(not_standing)?;
+        let ending = running
+            .finish(Work {
+                stdin: job.stdin.clone(),
+                timeout: job.timeout,
+                watched_memory_bytes: factory.watched(job.memory_bytes),
+                cancel: job.cancel.clone(),
+                sink,
+            })
+            .await?;
+        let mut outcome = outcome(ending, Isolation::Process, factory.facts().clone()).await?;
+        if job.view.is_none() {
+            outcome.changes.clear();
+        }
+        Ok(outcome)
+    }
+}
+
+/// A sandbox that stood at start does not stand now.
+pub(crate) fn not_standing(error: StartError) -> SandboxError {
+    match error {
+        StartError::Other(error) => error,
+        StartError::Step { step, errno } => SandboxError::Io {
+            doing: "making a sandbox",
+            source: std::io::Error::other(format!("{step}: {}", std::io::Error::from_raw_os_error(errno))),
+        },
+    }
+}
+
+/// Turns the end of a sandbox into a result.
+pub(crate) async fn outcome(ending: Ending, isolation: Isolation, facts: Facts) -> Result<Outcome, SandboxError> {
+    let Ending { end, cpu_ms, max_rss_bytes, wall, truncated, upper, .. } = ending;
+    let changes = tokio::task::spawn_blocking(move || changes::read(&upper))
+        .await
+        .map_err(|error| SandboxError::Internal(error.to_string()))??;
+    let (status, exit_code, signal, message) = match end {
+        End::Exited(0) => (Status::Succeeded, 0, 0, String::new()),
+        End::Exited(code) => (Status::NonzeroExit, code, 0, String::new()),
+        End::Signaled(signal) => (Status::Signaled, -1, signal, String::new()),
+        End::TimedOut => (Status::Timeout, -1, 0, "the time limit was reached".to_owned()),
+        End::OutOfMemory => (Status::OutOfMemory, -1, 0, "the memory limit was reached".to_owned()),
+        End::Cancelled => (Status::Cancelled, -1, 0, "the run was cancelled".to_owned()),
+        End::Flooded => {
+            (Status::Signaled, -1, libc::SIGKILL, "the program was ended: it wrote far too much".to_owned())
+        }
+        End::NotStarted(why) => (Status::Failed, -1, 0, why),
+    };
+    Ok(Outcome {
+        status,
+        exit_code,
+        signal,
+        wall,
+        cpu_ms,
+        max_rss_bytes,
+        truncated,
+        isolation,
+        facts,
+        changes,
+        message,
+    })
+}
+
+/// The file to run as the program sees it, and its content where it is not in the workspace.
+pub(crate) fn program_file(
+    job: &Job,
+    extension: &str,
+) -> Result<(String, Option<(String, String)>), SandboxError> {
+    match &job.program {
+        Program::Code(code) => {
+            let name = format!("{RESERVED_PREFIX}run.{extension}");
+            Ok((format!("{WORK_DIR}/{name}"), Some((name, code.clone()))))
+        }
+        Program::Path(path) => {
+            let path = JailPath::file(path)?;
+            let view = job.view.as_ref().ok_or(SandboxError::NotFound { what: "file" })?;
+            match Jail::open(&view.folder, None)?.kind(&path)? {
+                Kind::File { .. } => Ok((format!("{WORK_DIR}/{path}"), None)),
+                Kind::Folder => Err(SandboxError::NotFound { what: "file" }),
+            }
+        }
+        Program::Module(_) | Program::Ops(_) => Err(SandboxError::Invalid {
+            pointer: "/code",
+            keyword: "required",
+            why: "this engine runs code or a path".to_owned(),
+        }),
+    }
+}
+
+/// Tries a runtime in the real sandbox.
+async fn works(factory: &Factory, runtime: &Runtime) -> Result<(), String> {
+    let name = format!("{RESERVED_PREFIX}run.{}", runtime.extension);
+    let argv = runtime.argv.iter().cloned().chain([format!("{WORK_DIR}/{name}")]).collect();
+    let running = factory
+        .start(Order {
+            name: format!("probe-{}-{}", std::process::id(), runtime.name),
+            lower: None,
+            expose: runtime.expose.clone(),
+            payload: Payload::Program { argv },
+            code: Some((name, String::new())),
+            env: BTreeMap::new(),
+            memory_bytes: 256 * MIB,
+            report: false,
+        })
+        .await
+        .map_err(remedy)?;
+    let (mut sink, mut events) = Sink::new();
+    let listening = tokio::spawn(async move { while events.recv().await.is_some() {} });
+    let ending = running.finish(factory.work(&mut sink)).await.map_err(|error| error.to_string());
+    listening.abort();
+    match ending?.end {
+        End::Exited(0) => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+impl Engine for Process {
+    fn info(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    fn run<'a>(&'a self, job: &'a Job, sink: &'a mut Sink) -> BoxFuture<'a, Result<Outcome, SandboxError>> {
+        Box::pin(self.execute(job, sink))
+    }
+}

@@ -1,0 +1,103 @@
+//! Starts the launcher: `posix_spawn` with exactly the descriptors it is meant to have and no environment.
+
+use std::{
+    ffi::CString,
+    fs::File,
+    io::{Seek as _, Write as _},
+    os::{
+        fd::{AsFd, AsRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
+};
+
+use rustix::{
+    fs::MemfdFlags,
+    io::fcntl_dupfd_cloexec,
+    net::{AddressFamily, SocketFlags, SocketType, socketpair},
+    pipe::{PipeFlags, pipe_with},
+    process::{Pid, PidfdFlags, pidfd_open},
+};
+
+use super::spec::{CONTROL_FD, INIT_ARGUMENT, REPORT_FD, SPEC_FD, Spec};
+use crate::error::{Doing as _, SandboxError};
+
+/// The service's ends of a launcher that was started.
+pub struct Spawned {
+    /// Its process id; valid until it is waited for.
+    pub pid: Pid,
+    /// Readable when it has ended.
+    pub pidfd: OwnedFd,
+    /// Its notes arrive here; closing it ends the sandbox.
+    pub control: OwnedFd,
+    /// What the program reads.
+    pub stdin: OwnedFd,
+    /// What it writes.
+    pub stdout: OwnedFd,
+    /// What it writes to its error output.
+    pub stderr: OwnedFd,
+    /// What a worker reports.
+    pub report: Option<OwnedFd>,
+}
+
+/// Starts a launcher.
+pub fn spawn(program: &Path, spec: &Spec, report: bool) -> Result<Spawned, SandboxError> {
+    let order = serde_json::to_vec(spec).map_err(|error| SandboxError::Internal(error.to_string()))?;
+    let memory = rustix::fs::memfd_create(c"order", MemfdFlags::CLOEXEC).doing("making an order")?;
+    let mut memory = File::from(memory);
+    memory.write_all(&order).and_then(|()| memory.rewind()).doing("writing an order")?;
+    let flags = SocketFlags::CLOEXEC;
+    let (control, inner_control) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).doing("making a socket")?;
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).doing("making a pipe");
+    let ((inner_stdin, stdin), (stdout, inner_stdout), (stderr, inner_stderr)) = (pipe()?, pipe()?, pipe()?);
+    let (report, inner_report) = if report {
+        let (read, write) = pipe()?;
+        (Some(read), Some(write))
+    } else {
+        (None, None)
+    };
+
+    // Copies with high numbers, so that putting one in its place cannot overwrite another.
+    let high = |fd: &dyn AsFd| fcntl_dupfd_cloexec(fd.as_fd(), 64).doing("copying a descriptor");
+    let mut places = vec![
+        (high(&inner_stdin)?, 0),
+        (high(&inner_stdout)?, 1),
+        (high(&inner_stderr)?, 2),
+        (high(&inner_control)?, CONTROL_FD),
+        (high(&memory)?, SPEC_FD),
+    ];
+    if let Some(report) = &inner_report {
+        places.push((high(report)?, REPORT_FD));
+    }
+    let pid = posix_spawn(program, &places).doing("starting the launcher")?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).doing("watching the launcher")?;
+    Ok(Spawned { pid, pidfd, control, stdin, stdout, stderr, report })
+}
+
+fn posix_spawn(program: &Path, places: &[(OwnedFd, i32)]) -> std::io::Result<Pid> {
+    let program = CString::new(program.as_os_str().as_bytes())?;
+    let argument = CString::new(INIT_ARGUMENT)?;
+    let argv = [program.as_ptr().cast_mut(), argument.as_ptr().cast_mut(), std::ptr::null_mut()];
+    let env = [std::ptr::null_mut()];
+    let check = |code: i32| if code == 0 { Ok(()) } else { Err(std::io::Error::from_raw_os_error(code)) };
+    let mut pid = 0;
+    // SAFETY: the actions are initialised before they are used and destroyed after; all strings and arrays live
+    // through the calls and end with null.
+    unsafe {
+        let mut actions: libc::posix_spawn_file_actions_t = std::mem::zeroed();
+        check(libc::posix_spawn_file_actions_init(&mut actions))?;
+        let mut result = Ok(());
+        for (fd, place) in places {
+            result = result
+                .and_then(|()| check(libc::posix_spawn_file_actions_adddup2(&mut actions, fd.as_raw_fd(), *place)));
+        }
+        let result = result.and_then(|()| {
+            let none = std::ptr::null();
+            check(libc::posix_spawn(&mut pid, program.as_ptr(), &actions, none, argv.as_ptr(), env.as_ptr()))
+        });
+        libc::posix_spawn_file_actions_destroy(&mut actions);
+        result?;
+    }
+    Pid::from_raw(pid).ok_or_else(|| std::io::Error::other("no process id"))
+}

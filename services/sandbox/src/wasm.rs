@@ -1,0 +1,2 @@
+//! The engine `wasm`.
+pub mod worker;

@@ -1,0 +1,3 @@
+//! The worker.
+/// Runs.
+pub fn main() -> i32 { 0 }
