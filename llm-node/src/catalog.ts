@@ -16,8 +16,8 @@ export interface CatalogEntry {
     allowedQuants: readonly string[];
     license: string;
     note: string;
-    /** It is known to have more parameters than allowed. */
-    isOversize: boolean;
+    /** Its parameters, roughly, where that keeps a large file from being fetched in vain; 0 while unknown. */
+    aboutParameters: number;
     isEmbedding: boolean;
     sha256: string;
     sizeBytes: number;
@@ -105,7 +105,7 @@ function readEntries(file: string): CatalogEntry[] {
             allowedQuants,
             license: text("license"),
             note: text("note", ""),
-            isOversize: raw.oversize === true,
+            aboutParameters: typeof raw.aboutParameters === "number" ? raw.aboutParameters : 0,
             isEmbedding: raw.embedding === true,
             sha256: text("sha256", ""),
             sizeBytes: typeof raw.sizeBytes === "number" ? raw.sizeBytes : 0,

@@ -28,6 +28,8 @@ export interface Order {
     folder: string;
     fileName: string;
     maxParams: number;
+    /** The hash that an earlier download had; empty if there was none. */
+    pinned: string;
 }
 
 /** What was fetched. */
@@ -63,7 +65,7 @@ async function fetchTo(part: string, place: Place, order: Order, work: Work): Pr
     const url = `${order.hub}/${order.entry.source.repo}/resolve/main/${place.path.split("/").map(encodeURIComponent).join("/")}`;
     const {response, linked} = await follow(url, order.hub, signal);
     const total = place.sizeBytes || linked.sizeBytes || Number(response.headers.get("content-length") ?? 0);
-    const expected = place.sha256 || linked.sha256;
+    const expected = order.pinned || place.sha256 || linked.sha256;
     ensureSpace(order.folder, total);
 
     const hash = createHash("sha256");
@@ -85,7 +87,7 @@ async function fetchTo(part: string, place: Place, order: Order, work: Work): Pr
             stallTimer = setTimeout(() => stalled.abort(), stallTimeoutMs);
             const bytes: Uint8Array = chunk;
             hash.update(bytes);
-            await file.write(bytes);
+            await file.appendFile(bytes);
             done += bytes.length;
             if (total > 0 && done > total) throw hubFault("sent more than it declared");
             work.bytes(done, total, (done * 1000) / Math.max(1, performance.now() - began));

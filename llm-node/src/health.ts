@@ -59,6 +59,12 @@ export class Health {
         this.changes.emit("change");
     }
 
+    /** Says that the service ends, and ends the watches. */
+    close(): void {
+        this.set(Serving.NOT_SERVING);
+        this.changes.emit("close");
+    }
+
     /** Adds the service to a server. */
     register(server: Server): void {
         server.addService(healthDefinition, {
@@ -73,8 +79,9 @@ export class Health {
                     const serving = this.of(call.request);
                     if (serving !== told) call.write((told = serving));
                 };
-                this.changes.on("change", tell);
-                call.on("cancelled", () => this.changes.off("change", tell));
+                const end = () => call.end();
+                this.changes.on("change", tell).once("close", end);
+                call.on("cancelled", () => this.changes.off("change", tell).off("close", end));
                 tell();
             },
         });

@@ -76,9 +76,9 @@ export class Meter {
         }
     }
 
-    /** Asks before each token; waits for the next block where the last is used up. */
-    async leave(): Promise<Leave> {
-        while (true) {
+    /** Asks before each token; waits for the next block where the last is used up, but no longer than until the signal. */
+    async leave(signal: AbortSignal): Promise<Leave> {
+        while (!signal.aborted) {
             if (this.isLost || Date.now() > this.leaseUntil) return "error";
             const left = this.granted - this.produced;
             const isAtEnd = this.granted >= this.order.maxTokens;
@@ -89,12 +89,13 @@ export class Meter {
             }
             if (this.isRefused) return "budget";
             this.blockedSince ??= Date.now();
-            if (this.extending !== undefined) await this.extending;
+            if (this.extending !== undefined) await Promise.race([this.extending, aborted(signal)]);
             // The extension may have failed for want of an answer: then it is tried again, for a while.
             if (this.granted - this.produced > 0 || this.refusedOrLost()) continue;
             if (Date.now() - this.blockedSince >= this.settings.billingRetryMs) return "error";
-            await new Promise((resolve) => setTimeout(resolve, retryPauseMs));
+            await Promise.race([pause(), aborted(signal)]);
         }
+        return "go";
     }
 
     /** Counts a token, on disk before anything of it is shown. */
@@ -133,7 +134,7 @@ export class Meter {
             if (reason === Reason.TOKEN_BUDGET_EXCEEDED) this.isRefused = true;
             else this.failed(reason);
             // Not again before a moment has passed: Billing is not to be stormed.
-            if (!this.refusedOrLost()) await new Promise((resolve) => setTimeout(resolve, retryPauseMs));
+            if (!this.refusedOrLost()) await pause();
         } finally {
             this.extending = undefined;
         }
@@ -159,4 +160,12 @@ function firstBlock(order: MeterOrder, settings: MeterSettings): number {
 
 function emptyEnding(errorReason: string): Ending {
     return {promptTokens: 0, completionTokens: 0, cachedTokens: 0, status: UsageStatus.FAILED, ttftMs: 0, totalMs: 0, errorReason};
+}
+
+function pause(): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, retryPauseMs));
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), {once: true}));
 }
