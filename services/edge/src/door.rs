@@ -1,0 +1,260 @@
+//! The way of every call: guard, then the link to the service, then what the answer's headers need. Raw gRPC and
+//! gRPC-web pass through undecoded; the JSON doors call the same way by descriptor.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use devstudio_kit::{
+    Fault, Mesh, Reason,
+    identity::{Identity, REQUEST_ID_HEADER},
+    rpc::{Index, Method},
+    server::{self, Peer},
+    telemetry,
+};
+use futures::{Stream, future::BoxFuture};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body::Frame;
+use tokio::sync::broadcast;
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, body::Body};
+use tower::ServiceExt as _;
+use tracing::{Instrument as _, Span, field};
+
+use crate::{
+    guard::{Guard, Pass, Refusal, Who},
+    limits::Left,
+    revocation::Gone,
+    session,
+};
+
+/// Longest time that a unary call may take when the caller sets no deadline.
+const UNARY_LIMIT: Duration = Duration::from_secs(620);
+
+/// How long a stream may still run when the edge stops.
+const STREAM_GRACE: Duration = Duration::from_secs(8);
+
+/// The door. Cheap to clone.
+#[derive(Clone)]
+pub struct Door {
+    /// Decides who may pass.
+    pub guard: Guard,
+    mesh: Mesh,
+    /// Cancelled when the edge stops.
+    pub stop: CancellationToken,
+}
+
+impl Door {
+    /// A door with its guard.
+    pub fn new(guard: Guard, mesh: Mesh, stop: CancellationToken) -> Self {
+        Self { guard, mesh, stop }
+    }
+
+    /// A raw gRPC call: guard, forward, answer. Refusals are gRPC statuses.
+    pub async fn grpc(&self, request: Request<Body>) -> Response<Body> {
+        let Some(method) = Index::get().by_path(request.uri().path()) else {
+            return Status::from(Fault::new(Reason::UnknownMethod, "there is no such method")).into_http();
+        };
+        let client = client(&request);
+        let span = span(method, request.headers());
+        async {
+            match self.guard.check(method, request.headers(), client, &Who::Headers).await {
+                Ok(pass) => self.forward(method, pass, request).await,
+                Err(Refusal { request_id, fault }) => {
+                    let retry = fault.retry_after;
+                    let mut response: Response<Body> = Status::from(fault).into_http();
+                    insert(response.headers_mut(), REQUEST_ID_HEADER, &request_id.to_string());
+                    if let Some(retry) = retry {
+                        insert(response.headers_mut(), "retry-after", &seconds(retry).to_string());
+                    }
+                    response
+                }
+            }
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// Sends a call that the guard let pass to its service.
+    pub async fn forward(
+        &self,
+        method: &'static Method,
+        pass: Pass,
+        mut request: Request<Body>,
+    ) -> Response<Body> {
+        let started = Instant::now();
+        let span = Span::current();
+        span.record("request_id", field::display(pass.request_id));
+        if let Some(identity) = &pass.identity {
+            span.record("user_id", field::display(identity.user_id));
+        }
+        pass.apply(request.headers_mut());
+        let limit = match server::deadline(request.headers()) {
+            Some(limit) => Some(limit),
+            None if method.streams => None,
+            None => Some(UNARY_LIMIT),
+        };
+        let call = self.mesh.link(method.service).oneshot(request);
+        let answer = match limit {
+            Some(limit) => tokio::time::timeout(limit, call).await,
+            None => Ok(call.await),
+        };
+        let mut response = match answer {
+            Ok(Ok(response)) => response,
+            Ok(Err(status)) => status.into_http(),
+            Err(_) => Status::from(Fault::new(Reason::Deadline, "the deadline has passed")).into_http(),
+        };
+        session::set_cookie(method, response.headers_mut());
+        insert(response.headers_mut(), REQUEST_ID_HEADER, &pass.request_id.to_string());
+        if let Some(left) = pass.left {
+            rate_headers(response.headers_mut(), left);
+        }
+        span.record("latency", started.elapsed().as_secs_f64() * 1e3);
+        match pass.identity {
+            Some(identity) if method.streams => {
+                let gone = self.guard.revocations.subscribe();
+                response.map(|body| Body::new(Revocable::new(body, identity, gone, self.stop.clone())))
+            }
+            _ => response,
+        }
+    }
+
+    /// The way to a service, for the edge itself.
+    pub fn link(&self, service: devstudio_kit::Service) -> devstudio_kit::link::Link {
+        self.mesh.link(service)
+    }
+
+    /// This door as a tower service for one call that the guard let pass already.
+    pub fn passed(&self, method: &'static Method, pass: Pass) -> Passed {
+        Passed { door: self.clone(), method, pass: Arc::new(pass) }
+    }
+}
+
+/// A tower service over which generated or dynamic clients make one call.
+#[derive(Clone)]
+pub struct Passed {
+    door: Door,
+    method: &'static Method,
+    pass: Arc<Pass>,
+}
+
+impl tower::Service<Request<Body>> for Passed {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move { Ok(this.door.forward(this.method, (*this.pass).clone(), request).await) })
+    }
+}
+
+/// The span of a call at the door; it goes on with the caller's trace.
+pub fn span(method: &Method, headers: &HeaderMap) -> Span {
+    let span = tracing::info_span!(
+        "edge",
+        otel.name = format!("edge {}", method.name),
+        otel.kind = "server",
+        service = "edge",
+        request_id = field::Empty,
+        user_id = field::Empty,
+        latency = field::Empty,
+    );
+    telemetry::adopt(&span, headers);
+    span
+}
+
+/// Where a request comes from.
+pub fn client<B>(request: &Request<B>) -> Option<std::net::IpAddr> {
+    request.extensions().get::<Peer>().and_then(|peer| peer.0)
+}
+
+/// Writes what is left of a rate limit (RateLimit fields of the HTTP working group's draft).
+pub fn rate_headers(headers: &mut HeaderMap, left: Left) {
+    insert(headers, "ratelimit-limit", &left.limit.to_string());
+    insert(headers, "ratelimit-remaining", &left.remaining.to_string());
+}
+
+/// A time to wait in whole seconds, never 0.
+pub fn seconds(after: Duration) -> u64 {
+    after.as_secs() + u64::from(after.subsec_nanos() > 0)
+}
+
+fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(header::HeaderName::from_static(name), value);
+    }
+}
+
+/// A streamed answer that ends when its person loses their access or the edge stops.
+struct Revocable {
+    body: Body,
+    identity: Identity,
+    gone: BroadcastStream<Gone>,
+    stopped: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+    ended: bool,
+}
+
+impl Revocable {
+    fn new(body: Body, identity: Identity, gone: broadcast::Receiver<Gone>, stop: CancellationToken) -> Self {
+        let stopped = Box::pin(async move {
+            stop.cancelled().await;
+            tokio::time::sleep(STREAM_GRACE).await;
+        });
+        Self { body, identity, gone: BroadcastStream::new(gone), stopped, ended: false }
+    }
+
+    fn end(&mut self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.ended = true;
+        let status = Status::from(fault);
+        let mut trailers = HeaderMap::new();
+        match status.add_header(&mut trailers) {
+            Ok(()) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            Err(status) => Poll::Ready(Some(Err(status))),
+        }
+    }
+}
+
+impl http_body::Body for Revocable {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        while let Poll::Ready(Some(event)) = Pin::new(&mut self.gone).poll_next(cx) {
+            let concerns = match event {
+                Ok(gone) => gone.concerns(&self.identity),
+                Err(_lagged) => true,
+            };
+            if concerns {
+                return self.end(Fault::new(Reason::TokenInvalid, "the access was revoked"));
+            }
+        }
+        if self.stopped.as_mut().poll(cx).is_ready() {
+            return self.end(
+                Fault::new(Reason::UpstreamUnavailable, "the server stops; try again")
+                    .with("service", "edge"),
+            );
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None)) {
+            self.ended = true;
+        }
+        polled
+    }
+}
