@@ -14,9 +14,16 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 /// Connects as a service: the connection takes the role `devstudio_<service>`, which has rights on its own tables
 /// only. Where the roles could not be made (a database that forbids it) it goes on as the owner, and says so.
 pub async fn connect(url: &str, service: crate::Service, most: u32) -> Result<PgPool, sqlx::Error> {
+    let pool = lazy(url, service, most)?;
+    drop(pool.acquire().await?);
+    Ok(pool)
+}
+
+/// Like [`connect`], but connects at the first query: for services that start before their database does.
+pub fn lazy(url: &str, service: crate::Service, most: u32) -> Result<PgPool, sqlx::Error> {
     let role = format!("devstudio_{service}");
     let options = PgConnectOptions::from_str(url)?.application_name(&role);
-    PgPoolOptions::new()
+    let pool = PgPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(Duration::from_secs(5))
         .after_connect(move |connection, _| {
@@ -37,8 +44,8 @@ pub async fn connect(url: &str, service: crate::Service, most: u32) -> Result<Pg
                 }
             })
         })
-        .connect_with(options)
-        .await
+        .connect_lazy_with(options);
+    Ok(pool)
 }
 
 /// Brings the schema up to this version. Safe to run from several processes at once.

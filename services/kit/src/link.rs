@@ -12,7 +12,7 @@ use std::{
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response};
 use hyper_util::rt::TokioIo;
-use tonic::{Code, Status, body::Body, transport::Endpoint};
+use tonic::{Code, Status, body::Body, transport::{Channel, Endpoint}};
 use tower::{ServiceExt as _, service_fn, util::BoxCloneSyncService};
 
 use crate::{
@@ -116,17 +116,7 @@ impl Mesh {
 
     /// From now on `service` is reached at an address. Connects at the first call, and again after a loss.
     pub fn set_remote(&self, service: Service, address: &Address) -> Result<(), String> {
-        let channel = match address {
-            Address::Tcp(host) => endpoint(&format!("http://{host}"))?.connect_lazy(),
-            Address::Unix(path) => {
-                let path = path.clone();
-                endpoint("http://mesh.local")?.connect_with_connector_lazy(service_fn(move |_| {
-                    let path = path.clone();
-                    async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
-                }))
-            }
-        };
-        let way = Way::Remote(BoxCloneSyncService::new(channel));
+        let way = Way::Remote(BoxCloneSyncService::new(channel(address)?));
         self.ways.write().unwrap_or_else(|e| e.into_inner()).insert(service, way);
         Ok(())
     }
@@ -135,6 +125,21 @@ impl Mesh {
     pub fn link(&self, to: Service) -> Link {
         Link { mesh: self.clone(), to }
     }
+}
+
+/// A channel to an address, without the token of a service: for health, and for the admin socket. Connects at the
+/// first call, and again after a loss.
+pub fn channel(address: &Address) -> Result<Channel, String> {
+    Ok(match address {
+        Address::Tcp(host) => endpoint(&format!("http://{host}"))?.connect_lazy(),
+        Address::Unix(path) => {
+            let path = path.clone();
+            endpoint("http://mesh.local")?.connect_with_connector_lazy(service_fn(move |_| {
+                let path = path.clone();
+                async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
+            }))
+        }
+    })
 }
 
 fn endpoint(uri: &str) -> Result<Endpoint, String> {
