@@ -240,9 +240,14 @@ pub trait Engine: Send + Sync {
     /// What it is and whether it works here. Found out once, at start.
     fn info(&self) -> &EngineInfo;
 
-    /// Programs see the workspace.
-    fn wants_view(&self) -> bool {
+    /// Programs see the workspace, so one must be given with the job.
+    fn wants_view_for(&self, _program: &Program) -> bool {
         true
+    }
+
+    /// Bytes of memory where a request says nothing.
+    fn default_memory_bytes(&self) -> u64 {
+        256 * 1024 * 1024
     }
 
     /// Runs a program to its end. Dropping the future ends it at once, with everything it started.

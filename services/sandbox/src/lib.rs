@@ -4,6 +4,8 @@ pub mod engine;
 pub mod error;
 pub mod fs;
 pub mod process;
+pub mod store;
+pub mod tree;
 pub mod wasm;
 
 pub use error::SandboxError;

@@ -1,3 +1,246 @@
-//! The worker.
-/// Runs.
-pub fn main() -> i32 { 0 }
+//! The worker for WebAssembly: a process of its own, in the sandbox, for one module.
+//!
+//! It is started before there is anything to do, reads one order, compiles or loads the module, runs it, and ends.
+//! A hostile module that broke out of wasmer would find itself where a program of the engine `run` is from the start.
+
+use std::{
+    io::{Read as _, Write as _},
+    os::fd::FromRawFd as _,
+    sync::Arc,
+};
+
+use wasmer::{
+    Engine, Extern, Function, Instance, Module, RuntimeError, Store, Type, Value,
+    sys::{CompilerConfig as _, EngineBuilder, NativeEngineExt as _},
+    wasmparser::Operator,
+};
+use wasmer_middlewares::{
+    Metering,
+    metering::{MeteringPoints, get_remaining_points},
+};
+use wasmer_wasix::{
+    PluggableRuntime, UnsupportedVirtualNetworking, WasiEnvBuilder, WasiError,
+    capabilities::Capabilities,
+    runtime::{module_cache, package_loader::UnsupportedPackageLoader, resolver::MultiSource},
+    runtime::task_manager::tokio::TokioTaskManager,
+};
+
+use super::{
+    order::{COMPILED, Order, VERDICT, Verdict, part},
+    stdio::Stdio,
+    tunables::Capped,
+};
+
+/// The most bytes of a compiled module that are handed back.
+const MAX_COMPILED_BYTES: usize = 12 << 20;
+/// Descriptor of the report.
+const REPORT: i32 = 3;
+
+/// The worker's whole life; answers its exit code.
+pub fn main() -> i32 {
+    // Threads for timers and the like; made before there is anything to do.
+    let Ok(tokio) = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build() else {
+        return 1;
+    };
+    let _entered = tokio.enter();
+    let tasks = Arc::new(TokioTaskManager::new(tokio.handle().clone()));
+    // SAFETY: the launcher gave this process both descriptors, and nobody else here has them.
+    let (mut input, mut report) =
+        unsafe { (std::mem::ManuallyDrop::new(std::fs::File::from_raw_fd(0)), std::fs::File::from_raw_fd(REPORT)) };
+    let Some((order, module, compiled)) = read_order(&mut input) else { return 0 };
+    let verdict = Worker { order, tasks }.run(module, compiled, &mut report);
+    let told = serde_json::to_vec(&verdict).unwrap_or_default();
+    match report.write_all(&part(VERDICT, &told)) {
+        Ok(()) => 0,
+        Err(_) => 1,
+    }
+}
+
+/// Reads the order; nothing where the service closed the input without one.
+fn read_order(input: &mut std::fs::File) -> Option<(Order, Vec<u8>, Vec<u8>)> {
+    let mut length = [0u8; 4];
+    input.read_exact(&mut length).ok()?;
+    let mut read = |length: usize| {
+        let mut content = vec![0u8; length];
+        input.read_exact(&mut content).ok().map(|()| content)
+    };
+    let order: Order = serde_json::from_slice(&read(u32::from_le_bytes(length) as usize)?).ok()?;
+    let module = read(order.module_bytes)?;
+    let compiled = read(order.compiled_bytes)?;
+    Some((order, module, compiled))
+}
+
+struct Worker {
+    order: Order,
+    tasks: Arc<TokioTaskManager>,
+}
+
+impl Worker {
+    fn run(self, module: Vec<u8>, compiled: Vec<u8>, report: &mut std::fs::File) -> Verdict {
+        let engine = self.engine();
+        let module = if compiled.is_empty() {
+            let module = match Module::new(&engine, &module) {
+                Ok(module) => module,
+                Err(error) => return Verdict::Failed(format!("the module does not compile: {error}")),
+            };
+            if let Ok(code) = module.serialize()
+                && code.len() <= MAX_COMPILED_BYTES
+                && report.write_all(&part(COMPILED, &code)).is_err()
+            {
+                return Verdict::Failed("the service is gone".to_owned());
+            }
+            module
+        } else {
+            // SAFETY: the service keeps compiled modules where nobody else can write, by the hash of their source,
+            // and takes them only from workers that had not yet run any of the module's code.
+            match unsafe { Module::deserialize(&engine, compiled) } {
+                Ok(module) => module,
+                Err(error) => return Verdict::Failed(format!("the compiled module does not load: {error}")),
+            }
+        };
+        let mut store = Store::new(engine.clone());
+        let instance = match self.instantiate(&mut store, engine, &module) {
+            Ok(instance) => instance,
+            Err(verdict) => return verdict,
+        };
+        self.call(&mut store, &instance)
+    }
+
+    /// Singlepass compiles in linear time, so no module is a bomb; metering counts every operation.
+    fn engine(&self) -> Engine {
+        let mut compiler = wasmer::sys::Singlepass::default();
+        let cost = |_: &Operator<'_>| -> u64 { 1 };
+        compiler.push_middleware(Arc::new(Metering::new(self.order.fuel, cost)));
+        let mut engine: Engine = EngineBuilder::new(compiler).into();
+        engine.set_tunables(Capped::new(self.order.memory_bytes));
+        engine
+    }
+
+    fn instantiate(&self, store: &mut Store, engine: Engine, module: &Module) -> Result<Instance, Verdict> {
+        if !wasmer_wasix::is_wasi_module(module) && !wasmer_wasix::is_wasix_module(module) {
+            return Instance::new(store, module, &wasmer::Imports::new()).map_err(|error| match error {
+                wasmer::InstantiationError::Start(trap) => trapped(&trap),
+                other => Verdict::Failed(format!("the module cannot be instantiated: {other}")),
+            });
+        }
+        let mut capabilities = Capabilities::default();
+        capabilities.threading.max_threads = Some(1);
+        capabilities.threading.enable_asynchronous_threading = false;
+        let runtime = PluggableRuntime {
+            rt: self.tasks.clone(),
+            networking: Arc::new(UnsupportedVirtualNetworking::default()),
+            http_client: None,
+            package_loader: Arc::new(UnsupportedPackageLoader),
+            source: Arc::new(MultiSource::default()),
+            engine,
+            module_cache: Arc::new(module_cache::in_memory()),
+            tty: None,
+            read_only_journals: Vec::new(),
+            writable_journals: Vec::new(),
+            instantiation_hooks: Vec::new(),
+        };
+        // No folder of any kind is opened for the module.
+        let built = WasiEnvBuilder::new("module")
+            .args(if self.order.function.is_empty() { self.order.args.clone() } else { Vec::new() })
+            .envs(self.order.env.clone())
+            .stdin(Box::new(Stdio(0)))
+            .stdout(Box::new(Stdio(1)))
+            .stderr(Box::new(Stdio(2)))
+            .runtime(Arc::new(runtime))
+            .capabilities(capabilities)
+            .instantiate(module.clone(), store);
+        match built {
+            Ok((instance, _environment)) => Ok(instance),
+            Err(error) => Err(instantiation_failed(error)),
+        }
+    }
+
+    fn call(&self, store: &mut Store, instance: &Instance) -> Verdict {
+        let name = if self.order.function.is_empty() { "_start" } else { &self.order.function };
+        let Some(Extern::Function(function)) = instance.exports.get_extern(name) else {
+            return Verdict::Failed(format!("the module exports no function {name:?}"));
+        };
+        let function = function.clone();
+        let result = match self.order.function.is_empty() {
+            true => function.call(store, &[]),
+            false => match numbers(&function, store, &self.order.args) {
+                Ok(numbers) => function.call(store, &numbers),
+                Err(why) => return Verdict::Failed(why),
+            },
+        };
+        match result {
+            Ok(values) => print(&values),
+            Err(error) => match exit_code(&error) {
+                Some(code) => Verdict::Exited(code),
+                None if get_remaining_points(store, instance) == MeteringPoints::Exhausted => {
+                    Verdict::Trapped(format!("the fuel of {} operations is used up", self.order.fuel))
+                }
+                None => trapped(&error),
+            },
+        }
+    }
+}
+
+fn exit_code(error: &RuntimeError) -> Option<i32> {
+    match error.downcast_ref::<WasiError>() {
+        Some(WasiError::Exit(code)) => Some(code.raw()),
+        _ => None,
+    }
+}
+
+fn trapped(error: &RuntimeError) -> Verdict {
+    match exit_code(error) {
+        Some(code) => Verdict::Exited(code),
+        None => Verdict::Trapped(error.message()),
+    }
+}
+
+fn instantiation_failed(error: wasmer_wasix::WasiRuntimeError) -> Verdict {
+    use wasmer_wasix::{WasiRuntimeError, WasiThreadError};
+    match error {
+        WasiRuntimeError::Runtime(trap) => trapped(&trap),
+        WasiRuntimeError::Thread(WasiThreadError::InstanceCreateFailed(error)) => match *error {
+            wasmer::InstantiationError::Start(trap) => trapped(&trap),
+            other => Verdict::Failed(format!("the module cannot be instantiated: {other}")),
+        },
+        other => Verdict::Failed(format!("the module cannot be instantiated: {other}")),
+    }
+}
+
+/// The arguments as the numbers that the function takes.
+fn numbers(function: &Function, store: &Store, args: &[String]) -> Result<Vec<Value>, String> {
+    let wanted = function.ty(store);
+    if wanted.params().len() != args.len() {
+        return Err(format!("the function takes {} numbers, not {}", wanted.params().len(), args.len()));
+    }
+    let number = |(kind, text): (&Type, &String)| {
+        let text = text.trim();
+        let value = match kind {
+            Type::I32 => text.parse().or_else(|_| text.parse::<u32>().map(|n| n as i32)).ok().map(Value::I32),
+            Type::I64 => text.parse().or_else(|_| text.parse::<u64>().map(|n| n as i64)).ok().map(Value::I64),
+            Type::F32 => text.parse().ok().map(Value::F32),
+            Type::F64 => text.parse().ok().map(Value::F64),
+            other => return Err(format!("the function takes a {other}, which is no number")),
+        };
+        value.ok_or_else(|| format!("{text:?} is not a number of type {kind}"))
+    };
+    wanted.params().iter().zip(args).map(number).collect()
+}
+
+/// Writes a function's results to the output, one a line.
+fn print(values: &[Value]) -> Verdict {
+    let mut text = String::new();
+    for value in values {
+        text += &match value {
+            Value::I32(number) => format!("{number}\n"),
+            Value::I64(number) => format!("{number}\n"),
+            Value::F32(number) => format!("{number}\n"),
+            Value::F64(number) => format!("{number}\n"),
+            other => format!("{other:?}\n"),
+        };
+    }
+    match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
+        Ok(()) => Verdict::Exited(0),
+        Err(error) => Verdict::Failed(format!("the results could not be written: {error}")),
+    }
+}

@@ -5,7 +5,10 @@ use std::{
     collections::BTreeMap,
     future::Future,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,10 +26,13 @@ use uuid::Uuid;
 /// The launcher that cargo built beside the tests.
 pub const INIT: &str = env!("CARGO_BIN_EXE_sandbox-init");
 
+/// Settings of a service of its own: no two sweep each other's groups.
 pub fn settings(instance: &str) -> Settings {
+    static SERVICES: AtomicUsize = AtomicUsize::new(0);
+    let number = SERVICES.fetch_add(1, Ordering::Relaxed);
     Settings {
         init_program: PathBuf::from(INIT),
-        instance: format!("test-{instance}-{}", std::process::id()),
+        instance: format!("test-{instance}-{}-{number}", std::process::id()),
         run_as: (65534, 65534),
         max_processes: 64,
         cpu_millis: 1000,
