@@ -1,0 +1,35 @@
+// The one way to the server: gRPC-web with the person's token, a trace of its own for each call, and one retry after a refresh.
+import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
+import { createGrpcWebTransport } from "@connectrpc/connect-web";
+import { LlmService } from "../gen/devstudio/llm/v1/llm_pb";
+import { SandboxService } from "../gen/devstudio/sandbox/v1/run_pb";
+import { WorkspaceService } from "../gen/devstudio/sandbox/v1/workspace_pb";
+import { reasonOf } from "./errors";
+import { refreshSession, useSession } from "./session";
+
+const authorize: Interceptor = (next) => async (request) => {
+  const token = useSession.getState().accessToken;
+  if (token) request.header.set("authorization", `Bearer ${token}`);
+  request.header.set("traceparent", traceparent());
+  try {
+    return await next(request);
+  } catch (cause) {
+    const error = ConnectError.from(cause);
+    const stale = error.code === Code.Unauthenticated && ["TOKEN_EXPIRED", "TOKEN_INVALID", "TOKEN_MISSING"].includes(reasonOf(error));
+    if (!stale || request.stream || !(await refreshSession())) throw error;
+    request.header.set("authorization", `Bearer ${useSession.getState().accessToken}`);
+    return next(request);
+  }
+};
+
+export const transport = createGrpcWebTransport({ baseUrl: location.origin, useBinaryFormat: true, interceptors: [authorize], fetch: (input, init) => fetch(input, { ...init, credentials: "same-origin" }) });
+
+export const llm = createClient(LlmService, transport);
+export const sandbox = createClient(SandboxService, transport);
+export const workspace = createClient(WorkspaceService, transport);
+
+/** A W3C trace context that begins here. */
+export function traceparent(): string {
+  const hex = (bytes: number) => Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (b) => b.toString(16).padStart(2, "0")).join("");
+  return `00-${hex(16)}-${hex(8)}-01`;
+}

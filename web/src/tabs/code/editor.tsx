@@ -1,0 +1,106 @@
+// One Monaco editor for all open files: it changes models and keeps each one's view.
+import { useEffect, useRef } from "react";
+import { useStatus } from "../../lib/status";
+import { useTheme } from "../../lib/theme";
+import { useWorkbench } from "../../lib/workbench";
+import { m } from "../../paraglide/messages";
+import { usePhone } from "../../ui/media";
+import { keepView, modelOf, viewOf } from "./files";
+import { applyTheme, languageName, monaco } from "./monaco";
+
+let current: monaco.editor.IStandaloneCodeEditor | null = null;
+
+/** Runs one of Monaco's own actions in the editor. */
+export function editorAction(id: string): void {
+  current?.focus();
+  void current?.getAction(id)?.run();
+}
+
+export function Editor({ path }: { path: string }) {
+  const box = useRef<HTMLDivElement>(null);
+  const editor = useRef<monaco.editor.IStandaloneCodeEditor | null>(null);
+  const theme = useTheme((s) => s.theme);
+  const phone = usePhone();
+  const insertion = useWorkbench((s) => s.insertion);
+
+  useEffect(() => {
+    if (!box.current) return;
+    const made = monaco.editor.create(box.current, {
+      model: null,
+      automaticLayout: true,
+      ariaLabel: m.editor(),
+      fontFamily: '"JetBrains Mono Variable", monospace',
+      fontLigatures: false,
+      fontSize: phone ? 12 : 12.5,
+      lineHeight: 20,
+      minimap: { enabled: false },
+      lineNumbersMinChars: phone ? 3 : 4,
+      folding: !phone,
+      glyphMargin: false,
+      padding: { top: 8, bottom: 8 },
+      renderLineHighlight: "all",
+      scrollBeyondLastLine: false,
+      smoothScrolling: false,
+      stickyScroll: { enabled: false },
+      overviewRulerBorder: false,
+      hideCursorInOverviewRuler: true,
+      fixedOverflowWidgets: true,
+      bracketPairColorization: { enabled: false },
+      unicodeHighlight: { ambiguousCharacters: false },
+      scrollbar: { verticalScrollbarSize: 10, horizontalScrollbarSize: 10, useShadows: false },
+    });
+    editor.current = made;
+    current = made;
+    const cursor = made.onDidChangeCursorPosition(({ position }) => useStatus.setState({ cursor: { line: position.lineNumber, column: position.column } }));
+    const markers = monaco.editor.onDidChangeMarkers(() => countProblems(made.getModel()));
+    void document.fonts.ready.then(() => monaco.editor.remeasureFonts());
+    return () => {
+      cursor.dispose();
+      markers.dispose();
+      made.dispose();
+      if (current === made) current = null;
+      useStatus.setState({ cursor: null, language: "", problems: { errors: 0, warnings: 0 } });
+    };
+  }, [phone]);
+
+  useEffect(() => applyTheme(theme), [theme]);
+
+  useEffect(() => {
+    const model = modelOf(path);
+    const made = editor.current;
+    if (!made || !model) return;
+    made.setModel(model);
+    const view = viewOf(path);
+    if (view) made.restoreViewState(view);
+    made.updateOptions({ ariaLabel: `${m.editor()}: ${path}` });
+    const at = made.getPosition();
+    useStatus.setState({ language: languageName(model.getLanguageId()), cursor: { line: at?.lineNumber ?? 1, column: at?.column ?? 1 } });
+    countProblems(model);
+    if (!phone) made.focus();
+    return () => keepView(path, made.saveViewState());
+  }, [path, phone]);
+
+  useEffect(() => {
+    const made = editor.current;
+    if (!made?.getModel() || insertion?.path !== path) return;
+    useWorkbench.setState({ insertion: null });
+    const selection = made.getSelection() ?? new monaco.Selection(1, 1, 1, 1);
+    made.pushUndoStop();
+    made.executeEdits("chat", [{ range: selection, text: insertion.text, forceMoveMarkers: true }]);
+    made.pushUndoStop();
+    made.revealPositionInCenterIfOutsideViewport(made.getPosition() ?? { lineNumber: 1, column: 1 });
+    made.focus();
+  }, [insertion, path]);
+
+  return <div ref={box} className="font-code min-h-0 flex-1 overflow-hidden" />;
+}
+
+function countProblems(model: monaco.editor.ITextModel | null): void {
+  const markers = model ? monaco.editor.getModelMarkers({ resource: model.uri }) : [];
+  useStatus.setState({
+    problems: {
+      errors: markers.filter((marker) => marker.severity === monaco.MarkerSeverity.Error).length,
+      warnings: markers.filter((marker) => marker.severity === monaco.MarkerSeverity.Warning).length,
+    },
+  });
+}

@@ -1,0 +1,28 @@
+// The registry of tabs: one folder and one entry each, loaded on the first visit.
+import { Code2, MessageSquare, Play, ScrollText, ShieldCheck, type LucideIcon } from "lucide-react";
+import type { ComponentType } from "react";
+import { m } from "../paraglide/messages";
+
+/** A place of the Studio with a path of its own. */
+export interface Tab {
+  id: string;
+  path: string;
+  home: string;
+  label: () => string;
+  icon: LucideIcon;
+  keys: string;
+  foot?: boolean;
+  admin?: boolean;
+  load: () => Promise<{ default: ComponentType }>;
+}
+
+export const tabs: Tab[] = [
+  { id: "code", path: "code", home: "/code", label: m.tab_code, icon: Code2, keys: "Mod+1", load: () => import("./code/tab") },
+  { id: "chat", path: "chat", home: "/chat", label: m.tab_chat, icon: MessageSquare, keys: "Mod+2", load: () => import("./chat/tab") },
+  { id: "run", path: "run/{-$execId}", home: "/run", label: m.tab_run, icon: Play, keys: "Mod+3", load: () => import("./run/tab") },
+  { id: "logs", path: "logs", home: "/logs", label: m.tab_logs, icon: ScrollText, keys: "Mod+4", load: () => import("./logs/tab") },
+  { id: "admin", path: "admin/{-$section}", home: "/admin/models", label: m.tab_admin, icon: ShieldCheck, keys: "Mod+5", foot: true, admin: true, load: () => import("./admin/tab") },
+];
+
+/** The account page; it opens from the person menu, not from the rail. */
+export const account = { path: "account", load: () => import("./account/tab") };

@@ -1,0 +1,99 @@
+// The lines that the Logs tab holds: outside of React, at most 500,000, told about once a frame.
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { Level, type LogEntry, type WatchLogsResponse } from "../../gen/devstudio/auth/v1/log_pb";
+
+/** A line of the log, or a gap where lines were left out. */
+export interface Row { seq: number; atMs: number; level: Level; service: string; traceId: string; userId: string; message: string; fields: Record<string, string>; dropped: number }
+
+export const MOST_ROWS = 500_000;
+
+/** Holds rows in order and tells its listeners when some came. */
+export class LogBuffer {
+  rows: Row[] = [];
+  version = 0;
+  lastSeq = 0n;
+  private held: Row[] = [];
+  private frame = 0;
+  private listeners = new Set<() => void>();
+  paused = false;
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+  snapshot = (): number => this.version;
+
+  /** Takes what the watch sent. What was seen already is left out. */
+  push(batch: WatchLogsResponse): void {
+    if (batch.dropped > 0) this.held.push(gap(batch.dropped, batch.entries[0]));
+    for (const entry of batch.entries) {
+      if (entry.seq <= this.lastSeq) continue;
+      this.lastSeq = entry.seq;
+      this.held.push(rowOf(entry));
+    }
+    if (!this.paused) this.schedule();
+  }
+
+  /** How many rows wait while paused. */
+  get waiting(): number {
+    return this.held.length;
+  }
+
+  pause(paused: boolean): void {
+    this.paused = paused;
+    this.schedule();
+  }
+
+  clear(): void {
+    this.rows = [];
+    this.held = [];
+    this.lastSeq = 0n;
+    this.tell();
+  }
+
+  private schedule(): void {
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      if (!this.paused && this.held.length > 0) {
+        for (const row of this.held) this.rows.push(row);
+        this.held = [];
+        if (this.rows.length > MOST_ROWS) this.rows = this.rows.slice(-Math.floor(MOST_ROWS * 0.9));
+      }
+      this.tell();
+    });
+  }
+
+  private tell(): void {
+    this.version += 1;
+    for (const listener of this.listeners) listener();
+  }
+}
+
+function rowOf(entry: LogEntry): Row {
+  const { level, service, traceId, userId, message, fields } = entry;
+  return { seq: Number(entry.seq), atMs: entry.at ? timestampMs(entry.at) : 0, level, service, traceId, userId, message, fields, dropped: 0 };
+}
+
+function gap(dropped: number, before: LogEntry | undefined): Row {
+  return { seq: -1, atMs: before?.at ? timestampMs(before.at) : Date.now(), level: Level.UNSPECIFIED, service: "", traceId: "", userId: "", message: "", fields: {}, dropped };
+}
+
+/** Rows per span of time, with how many of them warn and fail. */
+export interface Bin { from: number; to: number; all: number; warn: number; error: number }
+
+/** The histogram of rows over at most `count` bins. */
+export function binsOf(rows: Row[], count: number): Bin[] {
+  const first = rows[0]?.atMs;
+  const last = rows.at(-1)?.atMs;
+  if (first === undefined || last === undefined) return [];
+  const width = Math.max(1_000, (last - first + 1) / count);
+  const bins = Array.from({ length: Math.min(count, Math.ceil((last - first + 1) / width)) }, (_, i): Bin => ({ from: first + i * width, to: first + (i + 1) * width, all: 0, warn: 0, error: 0 }));
+  for (const row of rows) {
+    const bin = bins[Math.min(bins.length - 1, Math.max(0, Math.floor((row.atMs - first) / width)))];
+    if (!bin || row.dropped) continue;
+    bin.all += 1;
+    if (row.level === Level.WARN) bin.warn += 1;
+    if (row.level === Level.ERROR) bin.error += 1;
+  }
+  return bins;
+}

@@ -1,0 +1,157 @@
+// The Logs tab: what happens now, with filters, a histogram, and the details of a line.
+import { ArrowDown, Check, ChevronDown, Download, Pause, Play } from "lucide-react";
+import { useDeferredValue, useEffect, useMemo, useRef, useState, useSyncExternalStore, type ReactNode } from "react";
+import { readEdgeJson } from "../../api/edgejson";
+import { explain, type Fault } from "../../api/errors";
+import { useConnection, watch } from "../../api/stream";
+import { WatchLogsResponseSchema } from "../../gen/devstudio/auth/v1/log_pb";
+import { useCommands } from "../../lib/commands";
+import { number } from "../../lib/format";
+import { m } from "../../paraglide/messages";
+import { Button, IconButton } from "../../ui/button";
+import { cx } from "../../ui/cx";
+import { saveText } from "../../ui/download";
+import { FaultPane } from "../../ui/fault";
+import { SearchInput } from "../../ui/field";
+import { Dialog } from "../../ui/dialog";
+import { useNarrow, usePhone } from "../../ui/media";
+import { Menu, MenuItem } from "../../ui/menu";
+import { Panes } from "../../ui/panes";
+import { Segmented } from "../../ui/segmented";
+import { Waiting } from "../../ui/tag";
+import { LogBuffer, type Row } from "./buffer";
+import { Details } from "./details";
+import { levels, paramsOf, parseQuery, queryOf, services, setFilter, useFilter, type Filter } from "./filter";
+import { Histogram } from "./histogram";
+import { LogList } from "./list";
+import { ServiceDot } from "./service-dot";
+
+const BACKLOG = 2_000;
+
+export default function LogsTab() {
+  const filter = useFilter();
+  const phone = usePhone();
+  const narrow = useNarrow();
+  const [buffer] = useState(() => new LogBuffer());
+  const version = useSyncExternalStore(buffer.subscribe, buffer.snapshot);
+  const [paused, setPaused] = useState(false);
+  const [follow, setFollow] = useState(true);
+  const [chosen, setChosen] = useState<Row | null>(null);
+  const [fault, setFault] = useState<Fault | null>(null);
+  const [attempt, setAttempt] = useState(0);
+  const [arrived, setArrived] = useState(false);
+  const connection = useConnection((s) => s.state);
+  const key = JSON.stringify(filter);
+  const current = useRef(filter);
+  current.current = filter;
+
+  useEffect(() => {
+    buffer.clear();
+    setArrived(false);
+    setFault(null);
+    const timer = setTimeout(() => setArrived(true), 1_500);
+    const end = watch({
+      method: "logs.watch",
+      params: () => ({ filter: paramsOf(current.current), ...(buffer.lastSeq > 0n ? { afterSeq: String(buffer.lastSeq) } : { backlog: BACKLOG }) }),
+      onMessage: (message) => {
+        setArrived(true);
+        buffer.push(readEdgeJson(WatchLogsResponseSchema, message));
+      },
+      onFault: (cause) => setFault(explain(cause)),
+    });
+    return () => {
+      clearTimeout(timer);
+      end();
+    };
+  }, [buffer, key, attempt]);
+
+  const pause = (now: boolean) => {
+    buffer.pause(now);
+    setPaused(now);
+  };
+  const toEnd = () => {
+    if (paused) pause(false);
+    setFollow(true);
+  };
+  useCommands("logs", [
+    { id: "pause-logs", title: paused ? m.logs_go_on() : m.logs_pause(), group: "logs", icon: paused ? Play : Pause, keys: "Space", run: () => pause(!paused) },
+    { id: "logs-end", title: m.to_end(), group: "logs", icon: ArrowDown, keys: "End", run: toEnd },
+    { id: "logs-search", title: m.logs_search(), group: "logs", keys: "/", run: () => document.querySelector<HTMLInputElement>("input[data-logs-search]")?.focus() },
+    { id: "logs-clear", title: m.filter_clear(), group: "logs", run: () => setFilter({ level: "debug", services: [], text: "", trace: "" }) },
+  ]);
+  const rows = buffer.rows;
+  const seen = useNewCount(rows, follow, version);
+  const bars = useDeferredValue(version);
+  const rate = useMemo(() => rows.filter((row) => row.atMs > Date.now() - 10_000).length / 10, [rows, bars]); // oxlint-disable-line react-hooks/exhaustive-deps
+  const filtered = filter.text !== "" || filter.trace !== "" || filter.services.length > 0 || filter.level !== "debug";
+  const list = (
+    <div className="relative flex min-h-0 flex-1 flex-col">
+      {fault ? <FaultPane fault={fault} onRetry={() => setAttempt(attempt + 1)} />
+      : rows.length === 0 && (!arrived || connection !== "open") ? <Waiting rows={12} height={30} label={m.loading()} />
+      : rows.length === 0 ? (
+        <div className="flex flex-1 flex-col items-center justify-center gap-3 p-8 text-center">
+          <p className="text-base">{filtered ? m.logs_none_filtered({ filter: describe(filter) }) : m.logs_none()}</p>
+          {filtered && <Button onClick={() => setFilter({ level: "debug", services: [], text: "", trace: "" })}>{m.filter_clear()}</Button>}
+        </div>
+      ) : <LogList rows={rows} version={version} follow={follow && !paused} onFollow={setFollow} chosen={chosen} onChoose={setChosen} />}
+      {rows.length > 0 && (!follow || (paused && buffer.waiting > 0)) && (
+        <Button small icon={ArrowDown} onClick={toEnd} className="absolute bottom-4 left-1/2 h-8 -translate-x-1/2 rounded-full px-4 shadow-over">
+          {seen + buffer.waiting > 0 ? m.new_lines({ count: seen + buffer.waiting, shown: number(seen + buffer.waiting) }) : m.to_end()}
+        </Button>
+      )}
+    </div>
+  );
+  const details = chosen && <Details row={chosen} onClose={() => setChosen(null)} onTrace={(trace) => setFilter({ ...filter, trace, level: "debug" })} />;
+  return (
+    <section aria-label={m.tab_logs()} data-pane className="flex min-h-0 flex-1 flex-col">
+      <Bar key={queryOf(filter)} filter={filter} paused={paused} onPause={() => pause(!paused)} onSave={() => saveText("logs.ndjson", rows.map((row) => JSON.stringify(row)).join("\n"), "application/x-ndjson")}>
+        <p className="flex items-center gap-1.5 text-xs whitespace-nowrap text-fg-2 max-wide:hidden">
+          <span aria-hidden className={cx("size-1.5 rounded-full", paused || connection !== "open" ? "bg-fg-3" : "live-dot bg-signal")} />
+          {paused ? m.logs_paused() : connection === "open" ? m.logs_live({ rate: number(rate, rate < 10 ? 1 : 0) }) : m.disconnected()}
+          <span className="nums text-fg-3">· {m.logs_held({ count: number(rows.length) })}</span>
+        </p>
+      </Bar>
+      <Histogram rows={rows} version={bars} />
+      {details && !narrow ? <Panes id="logs" panes={[{ id: "list", min: "420px", content: list }, { id: "details", size: "400px", min: "280px", max: "640px", content: details }]} /> : list}
+      {narrow && <Dialog open={chosen !== null} onClose={() => setChosen(null)} title={m.log_line()}><div className={cx("flex min-h-0 flex-col", phone ? "h-[60dvh]" : "h-[50dvh]")}>{details}</div></Dialog>}
+    </section>
+  );
+}
+
+function Bar({ filter, paused, onPause, onSave, children }: { filter: Filter; paused: boolean; onPause: () => void; onSave: () => void; children: ReactNode }) {
+  const [query, setQuery] = useState(queryOf(filter));
+  const apply = (text: string) => setFilter({ ...filter, ...parseQuery(text) });
+  const phone = usePhone();
+  const toggle = (service: string) => setFilter({ ...filter, services: filter.services.includes(service) ? filter.services.filter((s) => s !== service) : [...filter.services, service] });
+  return (
+    <div className="flex shrink-0 flex-wrap items-center gap-2 border-b border-line px-3 py-2">
+      <form role="search" className="min-w-0 flex-1 tab:max-w-90" onSubmit={(event) => { event.preventDefault(); apply(query); }}>
+        <SearchInput data-logs-search label={m.logs_filter_hint()} value={query} maxLength={200} onChange={(event) => { setQuery(event.target.value); if (event.target.value === "") apply(""); }} onBlur={() => { if (query !== queryOf(filter)) apply(query); }} />
+      </form>
+      {phone && <IconButton tone="plain" label={paused ? m.logs_go_on() : m.logs_pause()} icon={paused ? Play : Pause} onClick={onPause} />}
+      <Segmented label={m.level()} value={filter.level} onChange={(level) => setFilter({ ...filter, level })} options={levels.map((level) => ({ value: level, label: level.toUpperCase(), className: cx("font-code", level === "warn" && "text-warn", level === "error" && "text-err") }))} />
+      <Menu
+        align="start"
+        label={m.services()}
+        trigger={<Button><ChevronDown size={15} aria-hidden />{filter.services.length === 0 ? m.services_all() : filter.services.join(", ")}</Button>}
+      >
+        {services.map((service) => <MenuItem key={service} {...(filter.services.includes(service) ? { icon: Check } : {})} onSelect={() => toggle(service)}><ServiceDot service={service} /> {service}</MenuItem>)}
+      </Menu>
+      <span className="flex-1" />
+      {children}
+      {!phone && <Button icon={paused ? Play : Pause} onClick={onPause} aria-pressed={paused}>{paused ? m.logs_go_on() : m.logs_pause()}</Button>}
+      {!phone && <IconButton tone="plain" label={m.logs_save()} icon={Download} onClick={onSave} className="size-8" />}
+    </div>
+  );
+}
+
+/** How many rows came below while one looks further up. */
+function useNewCount(rows: Row[], follow: boolean, version: number): number {
+  const at = useRef(0);
+  useEffect(() => { if (follow) at.current = rows.length; }, [rows, follow, version]);
+  return follow ? 0 : Math.max(0, rows.length - at.current);
+}
+
+function describe(filter: Filter): string {
+  return [`${m.level()} ≥ ${filter.level.toUpperCase()}`, filter.services.join(", "), filter.text && `„${filter.text}“`, filter.trace && `trace:${filter.trace.slice(0, 8)}`].filter(Boolean).join(" · ");
+}

@@ -1,0 +1,11 @@
+// Copies text and says so.
+import { toast } from "sonner";
+import { m } from "../paraglide/messages";
+
+/** Puts text on the clipboard. */
+export function copyText(text: string): void {
+  navigator.clipboard.writeText(text).then(
+    () => toast.success(m.copied()),
+    () => toast.error(m.copy_refused()),
+  );
+}

@@ -1,0 +1,3 @@
+// What the build puts in.
+/// <reference types="vite/client" />
+declare const __VERSION__: string;
