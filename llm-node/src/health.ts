@@ -13,29 +13,30 @@ export enum Serving {
     SERVICE_UNKNOWN = 3,
 }
 
-const serializeRequest = (service: string): Buffer => Buffer.from(new BinaryWriter().tag(1, 2).string(service).finish());
-const serializeResponse = (serving: Serving): Buffer => Buffer.from(new BinaryWriter().tag(1, 0).int32(serving).finish());
-
-function deserializeRequest(bytes: Buffer): string {
-    const reader = new BinaryReader(bytes);
-    let service = "";
-    while (reader.pos < reader.len) {
-        const [field, type] = reader.tag();
-        if (field === 1) service = reader.string();
-        else reader.skip(type);
-    }
-    return service;
+/** Asks for a service by its full name; empty for the whole server. */
+export interface HealthRequest {
+    service: string;
 }
 
-function deserializeResponse(bytes: Buffer): Serving {
+/** What is told. */
+export interface HealthResponse {
+    status: Serving;
+}
+
+const serializeRequest = ({service}: HealthRequest): Buffer => Buffer.from(new BinaryWriter().tag(1, 2).string(service).finish());
+const serializeResponse = ({status}: HealthResponse): Buffer => Buffer.from(new BinaryWriter().tag(1, 0).int32(status).finish());
+const deserializeRequest = (bytes: Buffer): HealthRequest => ({service: readField(bytes, "", (reader) => reader.string())});
+const deserializeResponse = (bytes: Buffer): HealthResponse => ({status: readField<Serving>(bytes, Serving.UNKNOWN, (reader) => reader.int32())});
+
+function readField<T>(bytes: Buffer, fallback: T, read: (reader: BinaryReader) => T): T {
     const reader = new BinaryReader(bytes);
-    let serving = Serving.UNKNOWN;
+    let value = fallback;
     while (reader.pos < reader.len) {
         const [field, type] = reader.tag();
-        if (field === 1) serving = reader.int32();
+        if (field === 1) value = read(reader);
         else reader.skip(type);
     }
-    return serving;
+    return value;
 }
 
 const common = {requestStream: false, requestSerialize: serializeRequest, requestDeserialize: deserializeRequest, responseSerialize: serializeResponse, responseDeserialize: deserializeResponse};
@@ -68,16 +69,16 @@ export class Health {
     /** Adds the service to a server. */
     register(server: Server): void {
         server.addService(healthDefinition, {
-            check: (call: ServerUnaryCall<string, Serving>, callback: sendUnaryData<Serving>) => {
-                const serving = this.of(call.request);
+            check: (call: ServerUnaryCall<HealthRequest, HealthResponse>, callback: sendUnaryData<HealthResponse>) => {
+                const serving = this.of(call.request.service);
                 if (serving === Serving.SERVICE_UNKNOWN) callback({code: status.NOT_FOUND, details: "there is no such service here"});
-                else callback(null, serving);
+                else callback(null, {status: serving});
             },
-            watch: (call: ServerWritableStream<string, Serving>) => {
+            watch: (call: ServerWritableStream<HealthRequest, HealthResponse>) => {
                 let told: Serving | undefined;
                 const tell = () => {
-                    const serving = this.of(call.request);
-                    if (serving !== told) call.write((told = serving));
+                    const serving = this.of(call.request.service);
+                    if (serving !== told) call.write({status: (told = serving)});
                 };
                 const end = () => call.end();
                 this.changes.on("change", tell).once("close", end);
