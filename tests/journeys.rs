@@ -1,0 +1,15 @@
+//! The journeys: DevStudio as its users have it, through its own door. Reads like docs/acceptance.md.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod harness;
+
+mod budgets;
+mod clients;
+mod doors;
+mod e2e;
+mod errors;
+mod fs_write;
+mod llm_chat;
+mod llm_models;
+mod run_exec;
+mod serve_alone;

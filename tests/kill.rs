@@ -1,0 +1,200 @@
+//! kill -9 of each child in turn under load: it comes back within ten seconds, no acknowledged write and no ledger row
+//! is lost, and what was sent is what is billed.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use crate::harness::{House, PATIENCE, Person, eventually, free_port, fresh_dir, ready, spawn_up, stop};
+
+/// Tests of this binary take turns.
+pub static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// The children of a process: pid and a word of their command line that tells which it is.
+fn children(supervisor: u32) -> BTreeMap<&'static str, i32> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let parent =
+            stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse::<u32>().ok());
+        if parent != Some(supervisor) {
+            continue;
+        }
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        let name = if line.contains("postgres") {
+            "postgres"
+        } else if line.contains("serve auth") {
+            "core"
+        } else if line.contains("serve sandbox") {
+            "sandbox"
+        } else if line.contains("main.js") {
+            "llm"
+        } else {
+            continue;
+        };
+        found.insert(name, pid);
+    }
+    found
+}
+
+fn kill9(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+/// Writes files one after the other and remembers what was acknowledged.
+async fn write_on(dev: Person, stop: Arc<AtomicBool>) -> Vec<(String, String)> {
+    let mut acknowledged = Vec::new();
+    let mut n = 0;
+    while !stop.load(Ordering::Relaxed) {
+        n += 1;
+        let (path, text) = (format!("load/{n}.txt"), format!("content {n}"));
+        let request = dev.http.post(format!("{}/rpc/fs.write", dev.url)).bearer_auth(&dev.credential);
+        let body = json!({"path": path, "text": text}).to_string();
+        match request.timeout(Duration::from_secs(10)).body(body).send().await {
+            Ok(response) if response.status() == 200 => acknowledged.push((path, text)),
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    acknowledged
+}
+
+/// Chats one after the other; gives, for each request that sent anything, the tokens of its last message.
+async fn chat_on(dev: Person, stop: Arc<AtomicBool>) -> BTreeMap<String, i64> {
+    let mut sent = BTreeMap::new();
+    while !stop.load(Ordering::Relaxed) {
+        let request = dev.http.post(format!("{}/rpc/llm.chat", dev.url)).bearer_auth(&dev.credential);
+        let body = json!({"prompt": "Tell me a story.", "maxTokens": 60, "temperature": 0.9}).to_string();
+        let response =
+            request.header("accept", "application/x-ndjson").timeout(PATIENCE).body(body).send().await;
+        let Ok(response) = response else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        if response.status() != 200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        }
+        let mut lines = response.bytes_stream();
+        let mut rest = String::new();
+        while let Some(Ok(bytes)) = lines.next().await {
+            rest.push_str(&String::from_utf8_lossy(&bytes));
+            while let Some((line, tail)) = rest.split_once('\n') {
+                if let Ok(message) = serde_json::from_str::<Value>(line) {
+                    if let (Some(id), Some(tokens)) =
+                        (message["requestId"].as_str(), message["usage"]["completionTokens"].as_i64())
+                    {
+                        sent.insert(id.to_owned(), tokens);
+                    }
+                }
+                rest = tail.to_owned();
+            }
+        }
+    }
+    sent
+}
+
+/// What a child is needed for works again.
+async fn serves(dev: &Person, child: &str) -> bool {
+    let (method, params) = match child {
+        "sandbox" => ("run.exec", json!({"engine": "run", "code": "print(1)"})),
+        "llm" => ("llm.chat", json!({"prompt": "hi", "maxTokens": 2})),
+        _ => ("fs.list", json!({})),
+    };
+    let request = dev.http.post(format!("{}/rpc/{method}", dev.url)).bearer_auth(&dev.credential);
+    let answer = request.timeout(Duration::from_secs(5)).body(params.to_string()).send().await;
+    answer.is_ok_and(|response| response.status() == 200)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_of_each_child_under_load_loses_nothing() {
+    let _alone = ALONE.lock().await;
+    let house = House::start(
+        fresh_dir(),
+        &[("DEVSTUDIO_RATE".into(), "1000:5000".into()), ("DEVSTUDIO_RATE_LLM".into(), "1000:5000".into())],
+    )
+    .await;
+    let dev = house.dev().await;
+    let halt = Arc::new(AtomicBool::new(false));
+    let writer = tokio::spawn(write_on(dev.clone(), halt.clone()));
+    let chatter = tokio::spawn(chat_on(dev.clone(), halt.clone()));
+    for name in ["llm", "sandbox", "core", "postgres"] {
+        let before = children(house.supervisor.id());
+        let pid = *before.get(name).unwrap_or_else(|| panic!("{name} runs: {before:?}"));
+        let killed = Instant::now();
+        kill9(pid);
+        eventually(&format!("{name} comes back"), Duration::from_secs(10), || async {
+            let now = children(house.supervisor.id());
+            let renewed = now.get(name).is_some_and(|new| *new != pid);
+            (renewed && serves(&dev, name).await).then_some(())
+        })
+        .await;
+        eprintln!("FIGURE kill -9 of {name}: serves again after {:?}", killed.elapsed());
+    }
+    halt.store(true, Ordering::Relaxed);
+    let acknowledged = writer.await.unwrap();
+    let sent = chatter.await.unwrap();
+    for (path, text) in &acknowledged {
+        let read = dev.call("fs.read", json!({"path": path})).await.ok();
+        assert_eq!(read["text"], *text, "{path} was acknowledged");
+    }
+    // what was left open is settled from the journal when Billing is back
+    let rows =
+        eventually("every request that sent something has its row", Duration::from_secs(60), || async {
+            let rows = dev.call("usage.list", json!({"pageSize": 500})).await.ok();
+            let rows: BTreeMap<String, Value> = rows["rows"]
+                .as_array()?
+                .iter()
+                .map(|row| (row["requestId"].as_str().unwrap().to_owned(), row.clone()))
+                .collect();
+            sent.keys().all(|id| rows.contains_key(id)).then_some(rows)
+        })
+        .await;
+    for (id, tokens) in &sent {
+        let billed = rows[id]["completionTokens"].as_i64().unwrap();
+        assert!((billed - tokens).abs() <= 1, "{id}: {tokens} were sent, {billed} are billed: {}", rows[id]);
+    }
+    eprintln!("FIGURE kill -9: {} writes and {} chats checked", acknowledged.len(), sent.len());
+    assert!(!acknowledged.is_empty() && !sent.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_kill_9_of_the_supervisor_and_all_up_starts_again_with_everything() {
+    let _alone = ALONE.lock().await;
+    let mut house = House::start(fresh_dir(), &[]).await;
+    let dev = house.dev().await;
+    dev.call("fs.write", json!({"path": "kept.txt", "text": "kept"})).await.ok();
+    let below = children(house.supervisor.id());
+    house.supervisor.kill().unwrap();
+    house.supervisor.wait().unwrap();
+    for pid in below.values() {
+        // the kernel ends them with their supervisor; who is quicker does not matter
+        let _ = rustix::process::kill_process(
+            rustix::process::Pid::from_raw(*pid).unwrap(),
+            rustix::process::Signal::KILL,
+        );
+    }
+    let port = free_port();
+    let started = Instant::now();
+    house.supervisor = spawn_up(&house.data_dir, port, &[]);
+    let url = format!("http://127.0.0.1:{port}");
+    ready(&url, &dev.http, &house.data_dir).await;
+    eprintln!("FIGURE up after kill -9 of all: {:?}", started.elapsed());
+    let dev = Person { url, ..dev };
+    assert_eq!(dev.call("fs.read", json!({"path": "kept.txt"})).await.ok()["text"], "kept");
+    stop(&mut house.supervisor);
+}
