@@ -2,7 +2,9 @@
 //! without what it depends on, says NOT_SERVING until it is there, and then serves.
 
 use std::{
+    io::Write as _,
     net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -16,6 +18,7 @@ use devstudio_kit::{
     config::Address,
     db,
     identity::Keyring,
+    logs::Log,
     metrics,
     rpc::Index,
     server::{self, Listener},
@@ -161,10 +164,10 @@ pub async fn run(args: Args, paths: &Paths, telemetry: &telemetry::Config) -> an
         let listener = tokio::net::TcpListener::bind(address).await;
         tokio::spawn(metrics::serve(listener.with_context(|| format!("serve metrics on {address}"))?));
     }
-    let (auth, password_file) = (args.auth.clone(), paths.first_password());
+    let password_file = paths.first_password();
     tokio::spawn(async move {
         if let Some((_, pool)) = databases.iter().find(|(service, _)| *service == Service::Auth) {
-            first_admin(pool, &auth, &password_file).await;
+            first_admin(pool, &password_file).await;
         }
         tell_health(&databases, &reporter).await;
     });
@@ -211,12 +214,12 @@ fn service_routes(service: Service, pool: PgPool, mesh: &Mesh, args: &Args) -> R
         Service::Auth => {
             devstudio_auth::routes(devstudio_auth::Deps { pool, mesh, clock, config: args.auth.clone() })
         }
-        Service::Billing => devstudio_billing::routes(devstudio_billing::Deps {
-            pool,
-            mesh,
-            clock,
-            config: args.billing.clone(),
-        }),
+        Service::Billing => {
+            let (config, log) = (args.billing.clone(), Log::start(service, &mesh));
+            let deps = devstudio_billing::Deps { pool, clock, config, log };
+            devstudio_billing::spawn_sweeper(deps.clone());
+            devstudio_billing::routes(deps)
+        }
         Service::Sandbox => devstudio_sandbox::routes(devstudio_sandbox::Deps {
             pool,
             mesh,
@@ -253,7 +256,7 @@ async fn tell_health(databases: &[(Service, PgPool)], reporter: &HealthReporter)
     loop {
         let mut all = true;
         for (service, pool) in databases {
-            let there = has_schema(pool).await;
+            let there = db::has_schema(pool).await;
             all &= there;
             let status = if there { ServingStatus::Serving } else { ServingStatus::NotServing };
             for (name, owner) in Index::get().service_names() {
@@ -268,20 +271,32 @@ async fn tell_health(databases: &[(Service, PgPool)], reporter: &HealthReporter)
     }
 }
 
-async fn has_schema(pool: &PgPool) -> bool {
-    let asked =
-        sqlx::query_scalar("select to_regclass('public._sqlx_migrations') is not null").fetch_one(pool);
-    matches!(tokio::time::timeout(Duration::from_secs(2), asked).await, Ok(Ok(true)))
-}
-
-/// Makes the first admin of an empty house, as soon as the database is there; before that nobody could sign in.
-async fn first_admin(pool: &PgPool, config: &devstudio_auth::Config, password_file: &Path) {
-    while !has_schema(pool).await {
+/// Makes the first admin of an empty house, as soon as the database is there; before that nobody could sign in. The
+/// password goes into a file that only the owner reads, never into the log.
+async fn first_admin(pool: &PgPool, password_file: &Path) {
+    while !db::has_schema(pool).await {
         tokio::time::sleep(ASK_EVERY / 10).await;
     }
-    if let Err(error) = devstudio_auth::ensure_first_admin(pool, config, password_file).await {
-        tracing::error!(%error, "the first admin was not made");
+    let made =
+        devstudio_auth::ensure_first_admin(pool, &Clock::system(), devstudio_auth::FIRST_ADMIN_EMAIL).await;
+    let kept = match made {
+        Ok(None) => return,
+        Ok(Some(first)) => write_secret(password_file, &first.password).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match kept {
+        Ok(()) => tracing::info!(file = %password_file.display(), "the first admin was made"),
+        Err(error) => {
+            tracing::error!(error, "no first admin; add one with `devstudio user add --role admin`")
+        }
     }
+}
+
+fn write_secret(file: &Path, secret: &str) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let mut out = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    writeln!(out, "{secret}")?;
+    out.sync_all()
 }
 
 fn too_early(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::Result<()> {

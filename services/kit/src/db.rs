@@ -48,6 +48,12 @@ pub fn lazy(url: &str, service: crate::Service, most: u32) -> Result<PgPool, sql
     Ok(pool)
 }
 
+/// Does the database answer, and has it the schema? For health: it says no as well where it takes too long.
+pub async fn has_schema(pool: &PgPool) -> bool {
+    let asked = sqlx::query_scalar("select to_regclass('public._sqlx_migrations') is not null").fetch_one(pool);
+    matches!(tokio::time::timeout(Duration::from_secs(2), asked).await, Ok(Ok(true)))
+}
+
 /// Brings the schema up to this version. Safe to run from several processes at once.
 pub async fn migrate(url: &str) -> anyhow::Result<()> {
     let pool = PgPoolOptions::new().max_connections(1).connect(url).await?;
