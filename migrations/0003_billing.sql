@@ -520,7 +520,7 @@ create function billing_budget(p_scope text, p_subject uuid, p_period date, p_de
 )
 language sql stable as $$
   select p_scope, p_subject, t.monthly_limit, t.granted, t.used, t.reserved,
-         greatest(0, t.monthly_limit + t.granted - t.used - t.reserved)
+         case when t.monthly_limit is not null then greatest(0, t.monthly_limit + t.granted - t.used - t.reserved) end
     from (
       select case when l.scope is not null then l.monthly_limit when p_scope = 'user' then p_default_limit end
                as monthly_limit,
