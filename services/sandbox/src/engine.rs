@@ -202,7 +202,9 @@ pub struct Job {
     pub timeout: Duration,
     /// Its memory limit.
     pub memory_bytes: u64,
-    /// Its workspace; engines that need none have none.
+    /// Its workspace.
+    pub workspace_id: Option<Uuid>,
+    /// The workspace as programs see it; set for engines that want it.
     pub view: Option<View>,
     /// Cancels it.
     pub cancel: CancellationToken,

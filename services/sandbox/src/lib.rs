@@ -3,7 +3,10 @@
 pub mod engine;
 pub mod error;
 pub mod fs;
+mod fs_engine;
+mod metrics;
 pub mod process;
+pub mod run;
 pub mod store;
 pub mod tree;
 pub mod wasm;

@@ -1,5 +1,7 @@
 //! All SQL of the sandbox: workspaces, files, contents and runs. The owner is in every condition.
 
+pub mod runs;
+
 use sqlx::{PgPool, Postgres, Row as _, Transaction, postgres::PgRow};
 use time::OffsetDateTime;
 use uuid::Uuid;

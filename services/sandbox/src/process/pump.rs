@@ -64,7 +64,8 @@ impl Sink {
         self.started.elapsed().as_millis().min(u128::from(u32::MAX)) as u32
     }
 
-    async fn output(&self, stream: Stream, data: Bytes) {
+    /// Passes output on.
+    pub async fn output(&self, stream: Stream, data: Bytes) {
         let _ = self.events.send(Event::Output { stream, data, at_ms: self.at_ms() }).await;
     }
 }

@@ -73,6 +73,7 @@ pub fn job(program: Program, runtime: &str) -> Job {
         function: String::new(),
         timeout: Duration::from_secs(20),
         memory_bytes: 256 << 20,
+        workspace_id: None,
         view: None,
         cancel: Default::default(),
     }

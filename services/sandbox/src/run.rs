@@ -1,0 +1,454 @@
+//! The dispatcher: what every run has whatever its engine is. Limits, the queue, the deadline, cancelling, the span,
+//! metrics, the log, the stored row, and the way of changed files back into the workspace.
+
+pub mod queue;
+mod request;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use devstudio_kit::{
+    clock::Clock,
+    logs::{Level, Log},
+};
+use time::OffsetDateTime;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+pub use self::request::Request;
+use self::queue::Queue;
+use crate::{
+    engine::{Engine, Isolation, Job, Outcome, Program, Registry, Status},
+    error::SandboxError,
+    metrics::{Active, RUNTIME},
+    process::pump::{Event, Sink, Stream},
+    store::{
+        Store,
+        runs::{EndedRun, NewRun},
+    },
+    tree::{Synced, Trees},
+};
+
+/// How much of each stream an error of a timeout carries.
+const TAIL_BYTES: usize = 4096;
+/// The longest line of output that goes to the log as one entry.
+const MAX_LINE_BYTES: usize = 4096;
+/// The most lines of one run that go to the log.
+const MAX_LINES: usize = 1000;
+
+/// The limits of runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The time limit where a request says nothing.
+    pub default_timeout: Duration,
+    /// The longest time limit.
+    pub most_timeout: Duration,
+    /// The highest memory limit.
+    pub most_memory_bytes: u64,
+}
+
+/// What happens in a run, for who watches it.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// It started.
+    Started {
+        /// Its id.
+        exec_id: Uuid,
+        /// The isolation it has.
+        isolation: Isolation,
+    },
+    /// It wrote something.
+    Output {
+        /// Where to.
+        stream: Stream,
+        /// What.
+        data: Bytes,
+        /// Milliseconds since the start.
+        at_ms: u32,
+    },
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its id.
+    pub exec_id: Uuid,
+    /// How.
+    pub outcome: Outcome,
+    /// Its output.
+    pub stdout: Vec<u8>,
+    /// Its error output.
+    pub stderr: Vec<u8>,
+    /// What it changed.
+    pub synced: Synced,
+    /// The time limit it had.
+    pub timeout: Duration,
+}
+
+impl Finished {
+    /// The error that a timeout is, where a caller waits for one answer.
+    pub fn timed_out(&self) -> Option<SandboxError> {
+        let tail = |bytes: &[u8]| {
+            let from = bytes.len().saturating_sub(TAIL_BYTES);
+            String::from_utf8_lossy(&bytes[from..]).into_owned()
+        };
+        (self.outcome.status == Status::Timeout).then(|| SandboxError::ExecTimeout {
+            exec_id: self.exec_id,
+            timeout_ms: self.timeout.as_millis() as u64,
+            stdout_tail: tail(&self.stdout),
+            stderr_tail: tail(&self.stderr),
+        })
+    }
+}
+
+/// A run that goes on. Dropping it cancels the run.
+pub struct Ongoing {
+    finished: oneshot::Receiver<Result<Finished, SandboxError>>,
+    _cancel: DropGuard,
+}
+
+impl Ongoing {
+    /// Waits for its end.
+    pub async fn finished(self) -> Result<Finished, SandboxError> {
+        self.finished.await.unwrap_or_else(|_| Err(SandboxError::Internal("a run ended without a result".to_owned())))
+    }
+}
+
+/// What the dispatcher works with.
+pub struct Deps {
+    /// The engines.
+    pub registry: Registry,
+    /// The tables.
+    pub store: Store,
+    /// The workspaces.
+    pub trees: Trees,
+    /// The time.
+    pub clock: Clock,
+    /// The people's log.
+    pub log: Option<Log>,
+    /// The queue.
+    pub queue: Queue,
+    /// The limits.
+    pub limits: Limits,
+    /// This service, in stored rows.
+    pub instance: String,
+}
+
+/// Runs programs. Cheap to clone.
+#[derive(Clone)]
+pub struct Dispatcher(Arc<Inner>);
+
+struct Inner {
+    deps: Deps,
+    running: Mutex<HashMap<Uuid, (Uuid, CancellationToken)>>,
+}
+
+impl Dispatcher {
+    /// A dispatcher.
+    pub fn new(deps: Deps) -> Self {
+        Self(Arc::new(Inner { deps, running: Mutex::default() }))
+    }
+
+    /// The engines.
+    pub fn registry(&self) -> &Registry {
+        &self.0.deps.registry
+    }
+
+    /// The tables.
+    pub fn store(&self) -> &Store {
+        &self.0.deps.store
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> Limits {
+        self.0.deps.limits
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<Uuid, (Uuid, CancellationToken)>> {
+        self.0.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Ends a run of the person's.
+    pub fn cancel(&self, user_id: Uuid, exec_id: Uuid) -> Result<(), SandboxError> {
+        match self.running().get(&exec_id) {
+            Some((owner, cancel)) if *owner == user_id => {
+                cancel.cancel();
+                Ok(())
+            }
+            _ => Err(SandboxError::NotFound { what: "run" }),
+        }
+    }
+
+    /// Ends all runs: the service goes.
+    pub fn cancel_all(&self) {
+        self.running().values().for_each(|(_, cancel)| cancel.cancel());
+    }
+
+    /// Checks a request and starts its run. What happens goes to `watcher`, where there is one.
+    pub async fn start(
+        &self,
+        user_id: Uuid,
+        request: Request,
+        watcher: Option<mpsc::Sender<Progress>>,
+    ) -> Result<Ongoing, SandboxError> {
+        let deps = &self.0.deps;
+        let engine = deps.registry.find(&request.engine, request.min_isolation)?.clone();
+        let (mut job, module_sha256) = request::job(deps, &*engine, user_id, &request).await?;
+        job.workspace_id = Some(deps.trees.resolve(user_id, request.workspace_id).await?);
+        let cancel = job.cancel.clone();
+        let started = NewRun {
+            exec_id: job.exec_id,
+            user_id,
+            workspace_id: job.workspace_id,
+            instance: deps.instance.clone(),
+            engine: request.engine.clone(),
+            runtime: job.runtime.clone(),
+            title: request.title(),
+            request: request.stored(),
+            module_sha256,
+            isolation: engine.info().isolation.name().to_owned(),
+            started_at: deps.clock.now(),
+        };
+        let (tell, finished) = oneshot::channel();
+        self.running().insert(job.exec_id, (user_id, cancel.clone()));
+        let span = tracing::info_span!(
+            "run",
+            engine_type = engine.info().engine,
+            exec_id = %job.exec_id,
+            user_id = %user_id,
+            status = tracing::field::Empty,
+            latency_ms = tracing::field::Empty,
+        );
+        let (this, exec_id) = (self.clone(), job.exec_id);
+        let task = async move {
+            let result = this.work(&*engine, job, started, watcher).await;
+            this.running().remove(&exec_id);
+            // Whoever asked may have gone.
+            let _ = tell.send(result);
+        };
+        tokio::spawn(task.instrument(span));
+        Ok(Ongoing { finished, _cancel: cancel.drop_guard() })
+    }
+
+    /// The whole life of a run.
+    async fn work(
+        &self,
+        engine: &dyn Engine,
+        mut job: Job,
+        mut started: NewRun,
+        watcher: Option<mpsc::Sender<Progress>>,
+    ) -> Result<Finished, SandboxError> {
+        let deps = &self.0.deps;
+        let name = engine.info().engine;
+        let _place = tokio::select! {
+            place = deps.queue.place(job.user_id) => place?,
+            () = job.cancel.cancelled() => return Err(SandboxError::Cancelled),
+        };
+        let lease = match job.workspace_id {
+            Some(workspace_id) if engine.wants_view_for(&job.program) => {
+                Some(deps.trees.lease(job.user_id, workspace_id).await?)
+            }
+            _ => None,
+        };
+        job.view = lease.as_ref().map(|lease| lease.view());
+        started.started_at = deps.clock.now();
+        deps.store.begin_run(&started).await?;
+        let active = Active::of(name);
+        let mut listener = Listener::new(&job, engine.info().isolation, watcher, deps.log.clone());
+        let result = listener.listen(engine, &job).await;
+        drop((active, lease));
+
+        let (outcome, synced) = match result {
+            Ok(mut outcome) => {
+                let changes = std::mem::take(&mut outcome.changes);
+                let synced = match (job.workspace_id, outcome.status) {
+                    // What a cancelled run wrote is dropped: nobody waits for it.
+                    (_, Status::Cancelled) | (None, _) => Ok(Synced::default()),
+                    (Some(workspace_id), _) => deps.trees.apply(job.user_id, workspace_id, changes).await,
+                };
+                (Ok(outcome), synced.unwrap_or_else(|error| {
+                    tracing::error!(%error, "what a run changed could not be stored");
+                    let why = devstudio_kit::fault::name(error.reason()).to_owned();
+                    Synced { changed: Vec::new(), rejected: BTreeMap::from([("*".to_owned(), why)]) }
+                }))
+            }
+            Err(error) => (Err(error), Synced::default()),
+        };
+        let ended = listener.ended(&outcome, &synced);
+        RUNTIME.with_label_values(&[name, &ended.status]).observe(ended.wall_ms as f64 / 1000.0);
+        let span = tracing::Span::current();
+        span.record("status", &ended.status);
+        span.record("latency_ms", ended.wall_ms);
+        tracing::info!(status = ended.status, exit_code = ended.exit_code, wall_ms = ended.wall_ms, "run ended");
+        listener.tell_end(&ended);
+        deps.store.end_run(job.exec_id, &ended, deps.clock.now()).await?;
+        let Listener { stdout, stderr, .. } = listener;
+        Ok(Finished { exec_id: job.exec_id, outcome: outcome?, stdout, stderr, synced, timeout: job.timeout })
+    }
+
+    /// Ends what an earlier service left open, and forgets what is too old.
+    pub async fn sweep(&self, keep: time::Duration) -> Result<(), SandboxError> {
+        let deps = &self.0.deps;
+        let now: OffsetDateTime = deps.clock.now();
+        let left = deps.store.sweep_runs(&deps.instance, now, keep).await?;
+        if left > 0 {
+            tracing::warn!(left, "runs of an earlier service were ended");
+        }
+        deps.store.sweep_blobs(now).await.map(drop)
+    }
+}
+
+/// Takes a run's output to everybody who wants it.
+struct Listener {
+    exec_id: Uuid,
+    user_id: Uuid,
+    engine_isolation: Isolation,
+    watcher: Option<mpsc::Sender<Progress>>,
+    log: Option<Log>,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    logged: [usize; 2],
+    lines: usize,
+}
+
+impl Listener {
+    fn new(
+        job: &Job,
+        engine_isolation: Isolation,
+        watcher: Option<mpsc::Sender<Progress>>,
+        log: Option<Log>,
+    ) -> Self {
+        Self {
+            exec_id: job.exec_id,
+            user_id: job.user_id,
+            engine_isolation,
+            watcher,
+            log,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            logged: [0; 2],
+            lines: 0,
+        }
+    }
+
+    /// Runs and listens at once.
+    async fn listen(&mut self, engine: &dyn Engine, job: &Job) -> Result<Outcome, SandboxError> {
+        let (mut sink, mut events) = Sink::new();
+        let result = {
+            let run = engine.run(job, &mut sink);
+            tokio::pin!(run);
+            loop {
+                tokio::select! {
+                    result = &mut run => break result,
+                    Some(event) = events.recv() => self.hear(event).await,
+                }
+            }
+        };
+        while let Ok(event) = events.try_recv() {
+            self.hear(event).await;
+        }
+        self.log_lines(Stream::Stdout, true);
+        self.log_lines(Stream::Stderr, true);
+        result
+    }
+
+    async fn hear(&mut self, event: Event) {
+        let progress = match event {
+            Event::Started => Progress::Started { exec_id: self.exec_id, isolation: self.engine_isolation },
+            Event::Output { stream, data, at_ms } => {
+                match stream {
+                    Stream::Stdout => self.stdout.extend_from_slice(&data),
+                    Stream::Stderr => self.stderr.extend_from_slice(&data),
+                }
+                self.log_lines(stream, false);
+                Progress::Output { stream, data, at_ms }
+            }
+        };
+        if let Some(watcher) = &self.watcher
+            && watcher.send(progress).await.is_err()
+        {
+            self.watcher = None;
+        }
+    }
+
+    /// Writes the lines that are complete to the log; at the end the last one as well.
+    fn log_lines(&mut self, stream: Stream, all: bool) {
+        let Some(log) = &self.log else { return };
+        let (bytes, at, level, name) = match stream {
+            Stream::Stdout => (&self.stdout, &mut self.logged[0], Level::Info, "stdout"),
+            Stream::Stderr => (&self.stderr, &mut self.logged[1], Level::Warn, "stderr"),
+        };
+        while self.lines < MAX_LINES {
+            let rest = &bytes[*at..];
+            let end = match rest.iter().take(MAX_LINE_BYTES).position(|byte| *byte == b'\n') {
+                Some(end) => end,
+                None if rest.len() >= MAX_LINE_BYTES => MAX_LINE_BYTES,
+                None if all && !rest.is_empty() => rest.len(),
+                None => return,
+            };
+            let fields = BTreeMap::from([
+                ("exec_id".to_owned(), self.exec_id.to_string()),
+                ("stream".to_owned(), name.to_owned()),
+            ]);
+            log.line(level, Some(self.user_id), String::from_utf8_lossy(&rest[..end]), fields);
+            *at += end + usize::from(rest.get(end) == Some(&b'\n'));
+            self.lines += 1;
+        }
+    }
+
+    fn tell_end(&self, ended: &EndedRun) {
+        let Some(log) = &self.log else { return };
+        let level = if ended.status == Status::Succeeded.name() { Level::Info } else { Level::Warn };
+        let fields = BTreeMap::from([
+            ("exec_id".to_owned(), self.exec_id.to_string()),
+            ("exit_code".to_owned(), ended.exit_code.to_string()),
+            ("status".to_owned(), ended.status.clone()),
+            ("wall_ms".to_owned(), ended.wall_ms.to_string()),
+        ]);
+        log.line(level, Some(self.user_id), format!("run ended: {}", ended.status), fields);
+    }
+
+    /// The row of an ended run.
+    fn ended(&self, outcome: &Result<Outcome, SandboxError>, synced: &Synced) -> EndedRun {
+        let common = EndedRun {
+            stdout: self.stdout.clone(),
+            stderr: self.stderr.clone(),
+            changed_paths: synced.changed.clone(),
+            rejected_paths: synced.rejected.clone(),
+            ..EndedRun::default()
+        };
+        match outcome {
+            Ok(outcome) => EndedRun {
+                status: outcome.status.name().to_owned(),
+                exit_code: outcome.exit_code,
+                signal: outcome.signal,
+                wall_ms: outcome.wall.as_millis() as i64,
+                cpu_ms: outcome.cpu_ms as i64,
+                max_rss_bytes: outcome.max_rss_bytes as i64,
+                truncated: outcome.truncated,
+                message: outcome.message.clone(),
+                facts: outcome.facts.clone(),
+                ..common
+            },
+            Err(error) => {
+                tracing::warn!(%error, "a run could not be made");
+                let message = devstudio_kit::fault::name(error.reason()).to_owned();
+                EndedRun { status: Status::Failed.name().to_owned(), exit_code: -1, message, ..common }
+            }
+        }
+    }
+}
+
+/// Which runtime a program file is for, by its name.
+fn runtime_of(program: &Program) -> &'static str {
+    match program {
+        Program::Path(path) if [".js", ".mjs", ".cjs"].iter().any(|end| path.ends_with(end)) => "node",
+        _ => "python",
+    }
+}
