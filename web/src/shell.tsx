@@ -2,7 +2,6 @@
 import { QueryClientProvider } from "@tanstack/react-query";
 import { TransportProvider } from "@connectrpc/connect-query";
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect, RouterProvider } from "@tanstack/react-router";
-import { Tooltip } from "radix-ui";
 import { useEffect, useState } from "react";
 import { queryClient } from "./api/query";
 import { useSession } from "./api/session";
@@ -65,9 +64,7 @@ export default function Shell() {
   return (
     <TransportProvider transport={transport}>
       <QueryClientProvider client={queryClient}>
-        <Tooltip.Provider delayDuration={500}>
-          <RouterProvider router={router} />
-        </Tooltip.Provider>
+        <RouterProvider router={router} />
       </QueryClientProvider>
     </TransportProvider>
   );

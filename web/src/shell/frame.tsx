@@ -2,7 +2,6 @@
 import { Link, Outlet, useRouterState } from "@tanstack/react-router";
 import { Keyboard, Languages, LogOut, MoonStar, Sun, TriangleAlert, UserRound } from "lucide-react";
 import { lazy, Suspense, useEffect, useState } from "react";
-import { Toaster } from "sonner";
 import { explain } from "../api/errors";
 import { signOut, useSession } from "../api/session";
 import { reconnectNow, useConnection } from "../api/stream";
@@ -20,12 +19,14 @@ import { FaultPane } from "../ui/fault";
 import { usePhone } from "../ui/media";
 import { Waiting } from "../ui/tag";
 import { useSecondsUntil } from "../ui/seconds";
-import { ChangePassword } from "./password";
-import { Shortcuts } from "./shortcuts";
+import { TipLayer } from "../ui/tip";
 import { StatusBar } from "./status-bar";
 import { TopBar } from "./top-bar";
 
 const Palette = lazy(() => import("./palette"));
+const Shortcuts = lazy(() => import("./shortcuts"));
+const ChangePassword = lazy(() => import("./password"));
+const Toaster = lazy(() => import("sonner").then((module) => ({ default: module.Toaster })));
 
 export function Frame() {
   const phone = usePhone();
@@ -65,10 +66,13 @@ export function Frame() {
         <main className="flex min-h-0 min-w-0 flex-1 flex-col bg-panel" tabIndex={-1}><Outlet /></main>
       </div>
       {phone ? <PhoneBar tabs={shown} current={current?.id} /> : <StatusBar />}
-      {open === "palette" && <Suspense><Palette onClose={() => setOpen(null)} /></Suspense>}
-      <Shortcuts open={open === "shortcuts"} onClose={() => setOpen(null)} />
-      <ChangePassword open={open === "password"} onClose={() => setOpen(null)} />
-      <Toaster position="bottom-right" theme={theme === "SerialSteel" ? "light" : "dark"} offset={36} toastOptions={{ className: "!rounded-card !border-line-2 !bg-overlay !text-fg !shadow-over !font-sans !text-sm" }} />
+      <TipLayer />
+      <Suspense>
+        {open === "palette" && <Palette onClose={() => setOpen(null)} />}
+        {open === "shortcuts" && <Shortcuts onClose={() => setOpen(null)} />}
+        {open === "password" && <ChangePassword onClose={() => setOpen(null)} />}
+        <Toaster position="bottom-right" theme={theme === "SerialSteel" ? "light" : "dark"} offset={36} toastOptions={{ className: "!rounded-card !border-line-2 !bg-overlay !text-fg !shadow-over !font-sans !text-sm" }} />
+      </Suspense>
     </div>
   );
 }

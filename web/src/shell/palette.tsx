@@ -13,7 +13,7 @@ import { go } from "../lib/nav";
 import { showFile } from "../lib/workbench";
 import { m } from "../paraglide/messages";
 import { Keys } from "../ui/keys";
-import { groupNames } from "./shortcuts";
+import { groupNames } from "./groups";
 
 export default function Palette({ onClose }: { onClose: () => void }) {
   const [query, setQuery] = useState("");

@@ -1,7 +1,7 @@
 // Changes the person's own password.
 import { useMutation } from "@connectrpc/connect-query";
 import { useState, type FormEvent } from "react";
-import { toast } from "sonner";
+import { toast } from "../ui/toast";
 import { explain } from "../api/errors";
 import { AuthService } from "../gen/devstudio/auth/v1/auth_pb";
 import { m } from "../paraglide/messages";
@@ -10,7 +10,7 @@ import { Dialog, DialogBody, DialogFoot } from "../ui/dialog";
 import { FaultLine } from "../ui/fault";
 import { Field, Input } from "../ui/field";
 
-export function ChangePassword({ open, onClose }: { open: boolean; onClose: () => void }) {
+export default function ChangePassword({ onClose }: { onClose: () => void }) {
   const change = useMutation(AuthService.method.changePassword, {
     onSuccess: () => {
       toast.success(m.password_changed());
@@ -28,7 +28,7 @@ export function ChangePassword({ open, onClose }: { open: boolean; onClose: () =
     change.mutate({ currentPassword: String(data.get("current")), newPassword });
   };
   return (
-    <Dialog open={open} onClose={() => { change.reset(); onClose(); }} title={m.password_change()} about={m.password_change_about()}>
+    <Dialog open onClose={() => { change.reset(); onClose(); }} title={m.password_change()} about={m.password_change_about()}>
       <form onSubmit={submit}>
         <DialogBody className="flex flex-col gap-3">
           <Field label={m.password_current()} error={fault?.reason === "CREDENTIALS_INVALID" ? m.password_wrong() : undefined}>{(p) => <Input {...p} name="current" type="password" required autoComplete="current-password" />}</Field>

@@ -3,14 +3,13 @@ import { useCommandList, type Command } from "../lib/commands";
 import { m } from "../paraglide/messages";
 import { Dialog, DialogBody } from "../ui/dialog";
 import { Keys } from "../ui/keys";
+import { groupNames } from "./groups";
 
-export const groupNames: Record<Command["group"], () => string> = { code: m.tab_code, chat: m.tab_chat, run: m.tab_run, logs: m.tab_logs, go: m.group_go, settings: m.group_settings };
-
-export function Shortcuts({ open, onClose }: { open: boolean; onClose: () => void }) {
+export default function Shortcuts({ onClose }: { onClose: () => void }) {
   const lists = useCommandList((s) => s.lists);
   const withKeys = Object.values(lists).flat().filter((c) => c.keys);
   return (
-    <Dialog open={open} onClose={onClose} title={m.shortcuts()} wide>
+    <Dialog open onClose={onClose} title={m.shortcuts()} wide>
       <DialogBody className="grid gap-x-10 gap-y-5 tab:grid-cols-2">
         {(Object.keys(groupNames) as Command["group"][]).map((group) => {
           const list = withKeys.filter((c) => c.group === group);

@@ -13,7 +13,7 @@ import { copyText } from "./copy";
 import { Confirm, Dialog, DialogBody, DialogFoot } from "./dialog";
 import { FaultLine } from "./fault";
 import { Field, Input } from "./field";
-import { Select } from "./menu";
+import { Select } from "./select";
 import { Tag, Waiting } from "./tag";
 
 /** The keys of a person; of oneself when no id is given. */

@@ -1,5 +1,5 @@
 // Copies text and says so.
-import { toast } from "sonner";
+import { toast } from "./toast";
 import { m } from "../paraglide/messages";
 
 /** Puts text on the clipboard. */

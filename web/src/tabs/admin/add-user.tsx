@@ -2,7 +2,7 @@
 import { useMutation } from "@connectrpc/connect-query";
 import { Dices } from "lucide-react";
 import { useState, type FormEvent } from "react";
-import { toast } from "sonner";
+import { toast } from "../../ui/toast";
 import { explain } from "../../api/errors";
 import { refetch } from "../../api/query";
 import { AuthService, Role, type User } from "../../gen/devstudio/auth/v1/auth_pb";

@@ -1,7 +1,7 @@
 // Jobs of models, followed over the stream while they run.
 import { useQuery } from "@connectrpc/connect-query";
 import { useEffect, useState } from "react";
-import { toast } from "sonner";
+import { toast } from "../../ui/toast";
 import { readEdgeJson } from "../../api/edgejson";
 import { refetch } from "../../api/query";
 import { watch } from "../../api/stream";

@@ -3,7 +3,7 @@ import { useQuery } from "@connectrpc/connect-query";
 import { createClient } from "@connectrpc/connect";
 import { CircleAlert, Download, Play, Square, X } from "lucide-react";
 import { useState } from "react";
-import { toast } from "sonner";
+import { toast } from "../../ui/toast";
 import { explain } from "../../api/errors";
 import { refetch } from "../../api/query";
 import { transport } from "../../api/transport";

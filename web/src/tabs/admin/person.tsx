@@ -2,7 +2,7 @@
 import { useMutation, useQuery } from "@connectrpc/connect-query";
 import { Plus, X } from "lucide-react";
 import { useState, type FormEvent } from "react";
-import { toast } from "sonner";
+import { toast } from "../../ui/toast";
 import { explain, type Fault } from "../../api/errors";
 import { refetch } from "../../api/query";
 import { useSession } from "../../api/session";

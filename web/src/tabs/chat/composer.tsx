@@ -11,7 +11,7 @@ import { Button, IconButton } from "../../ui/button";
 import { cx } from "../../ui/cx";
 import { Keys } from "../../ui/keys";
 import { usePhone } from "../../ui/media";
-import { Select } from "../../ui/menu";
+import { Select } from "../../ui/select";
 import { Slider } from "../../ui/slider";
 
 export function Composer({ busy, used }: { busy: boolean; used: number }) {

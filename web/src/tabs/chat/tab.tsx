@@ -1,7 +1,7 @@
 // The Chat tab: conversations of this browser, and the one that is open.
 import { ArrowDown, MessagesSquare, Plus, Trash2 } from "lucide-react";
 import { useEffect, useLayoutEffect, useRef, useState } from "react";
-import { toast } from "sonner";
+import { toast } from "../../ui/toast";
 import { ask, newThread, openThread, removeThread, stopAnswer, useChat, type Thread } from "../../lib/chat";
 import { useCommands } from "../../lib/commands";
 import { ago } from "../../lib/format";

@@ -1,7 +1,7 @@
 // What an empty workspace offers: ask the model, or begin with a file.
 import { FilePlus2, FileTerminal, MessageSquare } from "lucide-react";
 import { useState } from "react";
-import { toast } from "sonner";
+import { toast } from "../../ui/toast";
 import { explain } from "../../api/errors";
 import { refetch } from "../../api/query";
 import { workspace } from "../../api/transport";

@@ -1,6 +1,6 @@
 // The open files: one Monaco model each, the version it stands on, saving, and conflicts.
 import { create } from "zustand";
-import { toast } from "sonner";
+import { toast } from "../../ui/toast";
 import { explain, reasonOf, type Fault } from "../../api/errors";
 import { refetch } from "../../api/query";
 import { workspace } from "../../api/transport";

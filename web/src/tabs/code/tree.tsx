@@ -3,7 +3,7 @@ import { hotkeysCoreFeature, renamingFeature, selectionFeature, syncDataLoaderFe
 import { useTree } from "@headless-tree/react";
 import { ChevronDown, ChevronRight, Ellipsis, File, FileBraces, FileCode2, FilePlus2, FileText, Folder, FolderOpen, FolderPlus, Pencil, Trash2 } from "lucide-react";
 import { useEffect, useMemo, useState } from "react";
-import { toast } from "sonner";
+import { toast } from "../../ui/toast";
 import { explain } from "../../api/errors";
 import { refetch } from "../../api/query";
 import { workspace } from "../../api/transport";

@@ -1,7 +1,7 @@
 // The editor with its tabs, and the output below it; loads Monaco.
 import { Play, Save, Square, X } from "lucide-react";
 import { useEffect, useState } from "react";
-import { toast } from "sonner";
+import { toast } from "../../ui/toast";
 import type { Entry } from "../../gen/devstudio/sandbox/v1/workspace_pb";
 import { useCommands } from "../../lib/commands";
 import { runnerOf } from "../../lib/engines";

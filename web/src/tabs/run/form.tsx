@@ -14,7 +14,7 @@ import { Button } from "../../ui/button";
 import { cx } from "../../ui/cx";
 import { FaultLine } from "../../ui/fault";
 import { Field, Input, Textarea } from "../../ui/field";
-import { Select } from "../../ui/menu";
+import { Select } from "../../ui/select";
 import { Segmented } from "../../ui/segmented";
 import { Waiting } from "../../ui/tag";
 
@@ -101,7 +101,7 @@ export function RunForm({ running }: { running: boolean }) {
         ) : (
           <Field label={m.run_code()}>{(p) => <Textarea {...p} mono rows={6} value={form.code} onChange={(event) => set({ code: event.target.value })} placeholder={form.runtime === "node" ? 'console.log("OK")' : 'print("OK")'} />}</Field>
         )}
-        <Field label={m.arguments()}>{(p) => <Input {...p} mono value={form.args} onChange={(event) => set({ args: event.target.value })} placeholder="--verbose 42" spellCheck={false} />}</Field>
+        <Field label={m.program_arguments()}>{(p) => <Input {...p} mono value={form.args} onChange={(event) => set({ args: event.target.value })} placeholder="--verbose 42" spellCheck={false} />}</Field>
         <Field label="stdin" aside={form.stdin === "" ? m.empty() : undefined}>{(p) => <Textarea {...p} mono rows={2} value={form.stdin} onChange={(event) => set({ stdin: event.target.value })} />}</Field>
         <Field label={m.environment()} hint={m.environment_hint()}>{(p) => <Textarea {...p} mono rows={2} value={form.env} onChange={(event) => set({ env: event.target.value })} placeholder="TZ=Europe/Berlin" />}</Field>
         <div className="grid grid-cols-2 gap-3">
