@@ -267,10 +267,10 @@ impl Keyring {
     /// The service token of `me`, made anew every half of its life.
     pub fn service_token(&self, me: Service) -> Result<String, Fault> {
         let mut minted = lock(&self.minted);
-        if let Some((token, until)) = minted.get(&me) {
-            if Instant::now() < *until {
-                return Ok(token.clone());
-            }
+        if let Some((token, until)) = minted.get(&me)
+            && Instant::now() < *until
+        {
+            return Ok(token.clone());
         }
         let now = unix_now();
         let claims = ServiceClaims {
@@ -289,10 +289,10 @@ impl Keyring {
 
     /// Which service sent a token.
     pub fn verify_service(&self, token: &str) -> Result<Service, Fault> {
-        if let Some((service, until)) = lock(&self.verified).get(token) {
-            if Instant::now() < *until {
-                return Ok(*service);
-            }
+        if let Some((service, until)) = lock(&self.verified).get(token)
+            && Instant::now() < *until
+        {
+            return Ok(*service);
         }
         let service = signer(token)?;
         let claims: ServiceClaims = self.verify(service, token, service.name(), MESH)?;

@@ -229,7 +229,7 @@ impl Listener {
         match address {
             Address::Tcp(host) => tokio::net::TcpListener::bind(host).await.map(Self::Tcp),
             Address::Unix(path) => match std::fs::remove_file(path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
                 _ => tokio::net::UnixListener::bind(path).map(Self::Unix),
             },
         }

@@ -1,0 +1,102 @@
+//! What loses its validity reaches every process that watches.
+
+use std::time::{Duration, Instant};
+
+use devstudio_auth::Config;
+use devstudio_kit::Reason;
+use devstudio_proto::auth::v1::{watch_revocations_response::Revoked, *};
+use tonic::Streaming;
+
+use crate::house::{House, reason, soon};
+
+async fn watch(house: &House) -> Streaming<WatchRevocationsResponse> {
+    house.auth().watch_revocations(WatchRevocationsRequest {}).await.expect("watching").into_inner()
+}
+
+async fn next_event(watch: &mut Streaming<WatchRevocationsResponse>) -> Revoked {
+    soon(async {
+        loop {
+            if let Some(event) = watch.message().await.expect("open").expect("no end").revoked {
+                return event;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_watch_begins_with_a_beat_and_beats_on() {
+    let house = House::open().await;
+    let mut watch = watch(&house).await;
+    for _ in 0..3 {
+        let message = soon(watch.message()).await.expect("open").expect("no end");
+        assert_eq!(message.revoked, None);
+    }
+    let started = Instant::now();
+    for _ in 0..4 {
+        soon(watch.message()).await.expect("open").expect("no end");
+    }
+    let each = started.elapsed() / 4;
+    assert!(each > Duration::from_millis(100) && each < Duration::from_millis(900), "{each:?}");
+}
+
+#[tokio::test]
+async fn blocks_and_revoked_keys_reach_another_process_within_a_second() {
+    let house = House::open().await;
+    let other = house.another(Config::testing()).await;
+    let person = house.add("a@house.test", Role::Dev).await;
+    let request = CreateApiKeyRequest { name: "ci".into(), ..Default::default() };
+    let key = house.auth().create_api_key(house.by(&person, request)).await.expect("made").into_inner();
+    let key_id = key.api_key.expect("a key").key_id;
+    let (mut here, mut there) = (watch(&house).await, watch(&other).await);
+    for watch in [&mut here, &mut there] {
+        let first = soon(watch.message()).await.expect("open").expect("no end");
+        assert_eq!(first.revoked, None, "a beat comes first");
+    }
+
+    let started = Instant::now();
+    let request = RevokeApiKeyRequest { key_id: key_id.clone() };
+    house.auth().revoke_api_key(house.by(&person, request)).await.expect("revoked");
+    for watch in [&mut here, &mut there] {
+        assert_eq!(next_event(watch).await, Revoked::KeyId(key_id.clone()));
+    }
+    house.block(&person).await;
+    for watch in [&mut here, &mut there] {
+        let Revoked::User(user) = next_event(watch).await else { panic!("a person") };
+        assert_eq!(
+            (user.user_id, user.min_token_version, user.disabled),
+            (person.user_id.to_string(), 2, true)
+        );
+    }
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_watch_ends_when_the_database_was_lost_and_a_new_one_goes_on() {
+    let house = House::open().await;
+    let mut first = watch(&house).await;
+    soon(first.message()).await.expect("open").expect("a beat");
+    sqlx::query(
+        "select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and pid <> pg_backend_pid() and query ilike '%select 1%' or query ilike 'listen%'",
+    )
+    .execute(&house.db.owner().await)
+    .await
+    .expect("cut");
+    let end = soon(async {
+        loop {
+            match first.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("it ends with a reason"),
+                Err(status) => return reason(status),
+            }
+        }
+    })
+    .await;
+    assert_eq!(end, Reason::UpstreamUnavailable);
+    let person = house.add("a@house.test", Role::Dev).await;
+    let mut second = watch(&house).await;
+    assert_eq!(soon(second.message()).await.expect("open").expect("a beat").revoked, None);
+    house.block(&person).await;
+    assert!(matches!(next_event(&mut second).await, Revoked::User(_)));
+}
