@@ -71,7 +71,7 @@ impl Budgets {
     /// Grants tokens for the current month, or takes granted ones back.
     pub async fn grant(&self, admin: &Identity, person: Uuid, tokens: i64) -> Result<Budget, Error> {
         let now = self.clock.now();
-        if !self.store.grant(Uuid::now_v7(), person, tokens, now, Period::of(now)).await? {
+        if !self.store.grant(Uuid::new_v4(), person, tokens, now, Period::of(now)).await? {
             return Err(if tokens < 0 {
                 Error::NotGranted
             } else {

@@ -5,7 +5,7 @@
 //! gives the rest back. The month of a request is that of its reserve.
 //!
 //! Orders of the same kind that arrive while the database works on those before them are answered together
-//! ([`lane`]): one round trip and one commit, whoever they are for. The rules stand in the database's functions
+//! (lane.rs): one round trip and one commit, whoever they are for. The rules stand in the database's functions
 //! (migrations/0003_billing.sql), so that any number of processes may serve at once.
 
 mod budget;
