@@ -1,0 +1,217 @@
+//! `cargo xtask test`: every test there is. Suites run one after the other, and whatever has a clock runs alone, after
+//! all builds.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{
+    chromium,
+    cluster::Cluster,
+    fetch, house,
+    report::{self, Counts, Row},
+    setup, step,
+};
+
+/// Settings of `test`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only what needs no running DevStudio, no model and no browser.
+    #[arg(long)]
+    fast: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let began = Instant::now();
+    println!("Testing DevStudio");
+    setup::tools()?;
+    setup::llm_node()?;
+    setup::web()?;
+    let model = fetch::model()?;
+    let binary = if args.fast { None } else { Some(setup::release()?) };
+    let (browser, _) =
+        if args.fast { (None, None) } else { (chromium::find_or_install(), chromium::runsc()) };
+    let mut database = None;
+    let url = match std::env::var("DEVSTUDIO_TEST_DATABASE_URL") {
+        Ok(url) => url,
+        Err(_) => database.insert(Cluster::start()?).url.clone(),
+    };
+    let run = Run { url, model, binary, browser };
+
+    let mut rows = Vec::new();
+    // Built before anything is timed.
+    run.suite(&mut rows, "Rust: build", run.cargo(&["--no-run"], &[]));
+    if rows[0].ok {
+        run.suite(
+            &mut rows,
+            "Rust: services",
+            run.cargo(&["--exclude", "devstudio-tests"], &["--show-output"]),
+        );
+    }
+    run.suite(&mut rows, "llm-node", run.npm("llm-node", &["test"]));
+    run.suite(&mut rows, "Studio", run.npm("web", &["test"]));
+    if !args.fast && rows[0].ok {
+        run.suite(&mut rows, "llm-node with a model", run.npm("llm-node", &["run", "test:model"]));
+        run.suite(&mut rows, "journeys", run.cargo(&["--test", "journeys"], &["--show-output"]));
+        let alone = ["--show-output", "--test-threads=1"];
+        run.suite(&mut rows, "alone (clocks and kills)", run.cargo(&["--test", "alone"], &alone));
+        rows.push(run.browser_suite());
+    }
+    drop(database);
+    let well = report::close(&rows);
+    println!(
+        "in {:.0} s; logs of the suites are in {}",
+        began.elapsed().as_secs_f64(),
+        house::own_target().display()
+    );
+    if well { Ok(()) } else { bail!("some tests failed") }
+}
+
+/// What all suites are run with.
+struct Run {
+    url: String,
+    model: PathBuf,
+    binary: Option<PathBuf>,
+    browser: Option<PathBuf>,
+}
+
+impl Run {
+    fn cargo(&self, select: &[&str], for_tests: &[&str]) -> Command {
+        let mut command = house::cargo();
+        command.args(["test", "--locked", "--workspace", "--no-fail-fast"]).args(select);
+        command.arg("--").args(for_tests);
+        self.prepared(command)
+    }
+
+    fn npm(&self, part: &str, args: &[&str]) -> Command {
+        let mut command = house::npm(part);
+        command.args(args);
+        self.prepared(command)
+    }
+
+    fn prepared(&self, mut command: Command) -> Command {
+        command.env("DEVSTUDIO_TEST_DATABASE_URL", &self.url).env("DEVSTUDIO_TEST_MODEL", &self.model);
+        command.env_remove("DATABASE_URL").env("CI", "true").env("CARGO_TERM_COLOR", "never");
+        if let Ok(cache) = house::cache() {
+            command.env("DEVSTUDIO_TEST_CACHE", cache.join("test"));
+        }
+        if let Some(binary) = &self.binary {
+            command.env("DEVSTUDIO_BIN", binary);
+        }
+        if let Some(browser) = &self.browser {
+            command.env("DEVSTUDIO_CHROMIUM", browser);
+        }
+        command
+    }
+
+    /// Runs one suite, shows what failed, and writes its row.
+    fn suite(&self, rows: &mut Vec<Row>, name: &str, command: Command) {
+        rows.push(suite(name, command));
+    }
+
+    /// The browser, against a DevStudio of its own.
+    fn browser_suite(&self) -> Row {
+        const NAME: &str = "browser";
+        let skipped = |why: &str| {
+            println!("  {NAME:<28} SKIPPED: {why}");
+            let why_skipped = vec![format!("{NAME}: {why}")];
+            let counts = Counts { skipped: 1, why_skipped, ..Counts::default() };
+            Row { suite: NAME.into(), counts, took: Duration::ZERO, ok: true }
+        };
+        let Some(binary) = &self.binary else { return skipped("the release binary was not built") };
+        if self.browser.is_none() {
+            return skipped("there is no Chromium; install it (Debian and Ubuntu: apt install chromium)");
+        }
+        let house = match House::start(binary) {
+            Ok(house) => house,
+            Err(error) => {
+                println!("  {NAME:<28} FAILED: {error:#}");
+                return Row {
+                    suite: NAME.into(),
+                    counts: Counts::default(),
+                    took: Duration::ZERO,
+                    ok: false,
+                };
+            }
+        };
+        let mut command = self.npm("web", &["run", "e2e"]);
+        command.env("DEVSTUDIO_URL", &house.url).env("DEVSTUDIO_EMAIL", &house.email);
+        command.env("DEVSTUDIO_PASSWORD", &house.password);
+        suite(NAME, command)
+    }
+}
+
+fn suite(name: &str, command: Command) -> Row {
+    let step = step::begin(name);
+    let mut counts = Counts::default();
+    let ended = step.watch(command, |line| counts.read(line));
+    let (ok, took) = (matches!(ended, Ok(true)), step.elapsed());
+    let (tail, log) = (step.tail(), step.log());
+    if ok {
+        step.done(&format!("{} passed", counts.passed));
+    } else {
+        step.clear();
+        println!("  {name:<28} FAILED; the end of {}:\n{tail}", log.display());
+        if let Err(error) = ended {
+            println!("  {error:#}");
+        }
+    }
+    Row { suite: name.to_owned(), counts, took, ok }
+}
+
+/// A DevStudio with a data folder of its own, for the browser.
+struct House {
+    up: std::process::Child,
+    data: PathBuf,
+    url: String,
+    email: String,
+    password: String,
+}
+
+impl House {
+    fn start(binary: &Path) -> anyhow::Result<Self> {
+        let data = PathBuf::from(format!("/var/tmp/devstudio-browser-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&data);
+        let mut command = Command::new(binary);
+        command.args(["up", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data).env_remove("DATABASE_URL");
+        let log = fs::File::create(house::own_target().join("browser-devstudio.log"))?;
+        let mut up = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn()?;
+        let output = up.stdout.take().context("its output")?;
+        let mut house = Self { up, data, url: String::new(), email: String::new(), password: String::new() };
+        let mut lines = BufReader::new(output).lines();
+        for line in lines.by_ref() {
+            let line = line?;
+            let Some((name, value)) = line.split_once(' ') else { continue };
+            match name {
+                "Studio" => house.url = value.trim().to_owned(),
+                "E-mail" => house.email = value.trim().to_owned(),
+                "Password" => house.password = value.trim().to_owned(),
+                _ => continue,
+            }
+            if !house.password.is_empty() {
+                // Go on reading, or its output would have nowhere to go.
+                std::thread::spawn(move || lines.for_each(drop));
+                return Ok(house);
+            }
+        }
+        bail!("`devstudio up` did not come up; see {}/browser-devstudio.log", house::own_target().display())
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if let Some(pid) = Pid::from_raw(self.up.id() as i32) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let _ = self.up.wait();
+        let _ = fs::remove_dir_all(&self.data);
+    }
+}
