@@ -197,3 +197,16 @@ impl<T, E: Into<std::io::Error>> Doing<T> for Result<T, E> {
         self.map_err(|error| SandboxError::Io { doing, source: error.into() })
     }
 }
+
+impl From<SandboxError> for devstudio_kit::Fault {
+    fn from(error: SandboxError) -> Self {
+        let (reason, message, details) = (error.reason(), error.to_string(), error.details());
+        match error {
+            SandboxError::Database(error) => error.into(),
+            SandboxError::Io { .. } | SandboxError::Internal(_) if reason == Reason::Internal => Self::internal(message),
+            _ => details
+                .into_iter()
+                .fold(Self::new(reason, message), |fault, (key, value)| fault.with(&key, value)),
+        }
+    }
+}

@@ -1,17 +1,57 @@
 //! The sandbox: workspaces of files behind a jail, and engines that run strangers' programs in isolation.
+//!
+//! A program asks for a run at [`service`]'s door; [`run`] gives every run its limits, its place in the queue, its
+//! row and its metrics; an [`engine`] isolates it: [`process`] by Linux namespaces, [`wasm`] by wasmer in such a
+//! process, `micro` by gVisor or a virtual machine. What it changed comes back into its workspace through [`tree`],
+//! the one writer. [`fs`] is the jail through which every file of a workspace is touched.
 
+mod config;
 pub mod engine;
 pub mod error;
 pub mod fs;
 mod fs_engine;
+pub mod gvisor;
 mod metrics;
+pub mod micro;
+mod pack;
 pub mod process;
 pub mod run;
+mod service;
 pub mod store;
 pub mod tree;
 pub mod wasm;
 
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use devstudio_kit::{clock::Clock, logs::Log, server::MAX_MESSAGE_BYTES};
+use devstudio_proto::sandbox::v1::{
+    sandbox_service_server::SandboxServiceServer, workspace_service_server::WorkspaceServiceServer,
+};
+use sha2::{Digest as _, Sha256};
+use sqlx::PgPool;
+use tonic::{codec::CompressionEncoding, service::Routes};
+
+pub use config::Config;
 pub use error::SandboxError;
+
+use self::{
+    engine::Registry,
+    error::Doing as _,
+    process::Factory,
+    run::{Dispatcher, queue::Queue},
+    store::Store,
+    tree::{Quota, Trees},
+};
+
+const MIB: u64 = 1024 * 1024;
+/// How often the sandbox looks for what is too old to keep.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// How long the first sweep waits for a database that does not answer yet.
+const SWEEP_AGAIN: Duration = Duration::from_secs(5);
 
 /// Becomes a sandbox where this process was started for that, and then never returns.
 ///
@@ -20,4 +60,150 @@ pub fn init_if_asked() {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == process::spec::INIT_ARGUMENT) {
         process::launcher::main();
     }
+}
+
+/// What the sandbox works with.
+#[derive(Clone)]
+pub struct Deps {
+    /// Connections in the role `devstudio_sandbox`.
+    pub pool: PgPool,
+    /// Tells the time of everything that is stored.
+    pub clock: Clock,
+    /// The settings.
+    pub config: Config,
+    /// Where the output of runs is shown to people.
+    pub log: Option<Log>,
+    /// The instance's data; its hash keeps instances of one machine apart.
+    pub data_dir: PathBuf,
+}
+
+/// The sandbox of this process.
+pub struct Sandbox {
+    dispatcher: Dispatcher,
+    trees: Trees,
+}
+
+impl Sandbox {
+    /// Finds out what this machine offers, by trying it, and starts. Needs no database yet.
+    pub async fn start(deps: Deps) -> Result<Self, SandboxError> {
+        let Deps { pool, clock, config, log, data_dir } = deps;
+        let instance = instance_of(&data_dir);
+        let folder = instance_folder(&config.sandbox_dir, &instance)?;
+        let init_program = match &config.sandbox_init {
+            Some(program) => program.clone(),
+            None => std::env::current_exe().doing("finding this program")?,
+        };
+        let settings = process::Settings {
+            init_program,
+            instance: instance.clone(),
+            run_as: (config.run_uid, config.run_uid),
+            max_processes: config.run_processes.into(),
+            cpu_millis: config.run_cpu_millis.into(),
+            disk_bytes: u64::from(config.run_disk_mib) * MIB,
+            disk_files: 10_000,
+            tmp_bytes: 64 * MIB,
+        };
+        let factory = Factory::probe(settings.clone()).await;
+        if let Err(remedy) = &factory {
+            tracing::error!(remedy, "programs cannot be isolated here; the engines run and wasm are off");
+        }
+        let owner = rustix::process::geteuid().is_root().then_some(settings.run_as);
+        let store = Store::new(pool);
+        let quota =
+            Quota { bytes: u64::from(config.workspace_quota_mib) * MIB, files: config.workspace_files.into() };
+        let trees = Trees::new(store.clone(), clock.clone(), folder.join("ws"), owner, quota)?;
+        let wasm = wasm::Settings { cache: folder.join("wasm"), fuel: config.wasm_fuel, warm: true };
+        let micro = micro::Settings { folder: folder.join("micro"), process: settings };
+        let registry = Registry::default()
+            .with(fs_engine::Fs::new(trees.clone()))
+            .with(process::Process::new(factory.clone(), config.run_min_isolation).await)
+            .with(wasm::Wasm::new(factory, wasm)?);
+        let registry =
+            micro::engines(micro).await?.into_iter().fold(registry, |registry, micro| registry.with(micro));
+        for engine in registry.iter().map(|engine| engine.info()) {
+            let (name, isolation) = (engine.engine, engine.isolation.name());
+            tracing::info!(name, available = engine.available, isolation, remedy = engine.remedy, "engine");
+        }
+        let dispatcher = Dispatcher::new(run::Deps {
+            registry,
+            store,
+            trees: trees.clone(),
+            clock,
+            log,
+            queue: Queue::new(config.run_slots.into(), config.run_queue.into()),
+            limits: run::Limits {
+                default_timeout: Duration::from_secs(10),
+                most_timeout: Duration::from_secs(600),
+                most_memory_bytes: 4096 * MIB,
+            },
+            instance,
+        });
+        tokio::spawn(sweep(dispatcher.clone(), time::Duration::days(config.run_keep_days.into())));
+        Ok(Self { dispatcher, trees })
+    }
+
+    /// SandboxService and WorkspaceService, to be laid under `kit::server::guarded`.
+    pub fn routes(&self) -> Routes {
+        let sandbox = SandboxServiceServer::new(service::Sandbox { dispatcher: self.dispatcher.clone() })
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Gzip);
+        let workspaces = WorkspaceServiceServer::new(service::Workspaces { trees: self.trees.clone() })
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Gzip);
+        Routes::new(sandbox).add_service(workspaces)
+    }
+
+    /// The engines of this machine.
+    pub fn engines(&self) -> &Registry {
+        self.dispatcher.registry()
+    }
+
+    /// Cancels all runs: the service goes.
+    pub fn stop(&self) {
+        self.dispatcher.cancel_all();
+    }
+}
+
+/// Starts the sandbox and answers its routes.
+pub async fn routes(deps: Deps) -> Result<Routes, SandboxError> {
+    Ok(Sandbox::start(deps).await?.routes())
+}
+
+async fn sweep(dispatcher: Dispatcher, keep: time::Duration) {
+    loop {
+        let wait = match dispatcher.sweep(keep).await {
+            Ok(()) => SWEEP_EVERY,
+            Err(error) => {
+                tracing::debug!(%error, "old runs could not be swept yet");
+                SWEEP_AGAIN
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Names an instance by the hash of its data directory.
+fn instance_of(data_dir: &Path) -> String {
+    let place = std::fs::canonicalize(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    hex::encode(&Sha256::digest(place.as_os_str().as_encoded_bytes())[..6])
+}
+
+/// The folder of an instance, private, below one that several users of the machine may share.
+fn instance_folder(shared: &Path, instance: &str) -> Result<PathBuf, SandboxError> {
+    match std::fs::create_dir(shared) {
+        Ok(()) => std::fs::set_permissions(shared, std::fs::Permissions::from_mode(0o1777))
+            .doing("sharing the sandbox's folder")?,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error).doing("making the sandbox's folder"),
+    }
+    if !std::fs::symlink_metadata(shared).doing("looking at the sandbox's folder")?.is_dir() {
+        return Err(SandboxError::Internal(format!("{} is not a folder", shared.display())));
+    }
+    let folder = shared.join(instance);
+    fs::private_folder(&folder)?;
+    Ok(folder)
 }

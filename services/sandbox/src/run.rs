@@ -145,6 +145,7 @@ pub struct Deps {
 pub struct Dispatcher(Arc<Inner>);
 
 struct Inner {
+    boot: OffsetDateTime,
     deps: Deps,
     running: Mutex<HashMap<Uuid, (Uuid, CancellationToken)>>,
 }
@@ -152,7 +153,7 @@ struct Inner {
 impl Dispatcher {
     /// A dispatcher.
     pub fn new(deps: Deps) -> Self {
-        Self(Arc::new(Inner { deps, running: Mutex::default() }))
+        Self(Arc::new(Inner { boot: deps.clock.now(), deps, running: Mutex::default() }))
     }
 
     /// The engines.
@@ -296,7 +297,7 @@ impl Dispatcher {
     pub async fn sweep(&self, keep: time::Duration) -> Result<(), SandboxError> {
         let deps = &self.0.deps;
         let now: OffsetDateTime = deps.clock.now();
-        let left = deps.store.sweep_runs(&deps.instance, now, keep).await?;
+        let left = deps.store.sweep_runs(&deps.instance, self.0.boot, now, keep).await?;
         if left > 0 {
             tracing::warn!(left, "runs of an earlier service were ended");
         }

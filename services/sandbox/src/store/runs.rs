@@ -219,19 +219,22 @@ impl Store {
         .ok_or(SandboxError::NotFound { what: "module" })
     }
 
-    /// Ends what a service of this instance left open when it was killed, and forgets runs that are too old.
+    /// Ends what a service of this instance left open when it was killed before `boot`, and forgets runs that are too
+    /// old.
     pub async fn sweep_runs(
         &self,
         instance: &str,
+        boot: OffsetDateTime,
         now: OffsetDateTime,
         keep: time::Duration,
     ) -> Result<u64, SandboxError> {
         let ended = sqlx::query(
             "update exec_runs set status = 'FAILED', message = 'the sandbox was stopped while it ran', ended_at = $2
-             where instance = $1 and status is null",
+             where instance = $1 and status is null and started_at < $3",
         )
         .bind(instance)
         .bind(now)
+        .bind(boot)
         .execute(self.pool())
         .await?;
         sqlx::query("delete from exec_runs where started_at < $1").bind(now - keep).execute(self.pool()).await?;

@@ -1,0 +1,77 @@
+//! Settings of the sandbox.
+
+use std::path::PathBuf;
+
+use crate::engine::Isolation;
+
+/// Settings of the sandbox.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Config {
+    /// Where working copies and other files of runs are kept; each instance has a folder of its own below it.
+    #[arg(long, env = "DEVSTUDIO_SANDBOX_DIR", default_value = "/tmp/devstudio")]
+    pub sandbox_dir: PathBuf,
+    /// The least isolation of engine run: process-weak, process, wasm, gvisor or hardware-vm.
+    #[arg(long, env = "DEVSTUDIO_RUN_MIN_ISOLATION", default_value = "process")]
+    pub run_min_isolation: Isolation,
+    /// How many programs run at once.
+    #[arg(long, env = "DEVSTUDIO_RUN_SLOTS", default_value_t = 8,
+        value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub run_slots: u16,
+    /// How many runs of one person may wait.
+    #[arg(long, env = "DEVSTUDIO_RUN_QUEUE", default_value_t = 32,
+        value_parser = clap::value_parser!(u16).range(0..=10000))]
+    pub run_queue: u16,
+    /// The user and group id that programs have on the host where the service is root.
+    #[arg(long, env = "DEVSTUDIO_RUN_UID", default_value_t = 65534)]
+    pub run_uid: u32,
+    /// Processes and threads of a run.
+    #[arg(long, env = "DEVSTUDIO_RUN_PROCESSES", default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(8..=4096))]
+    pub run_processes: u32,
+    /// Processor time of a run, in thousandths of a processor.
+    #[arg(long, env = "DEVSTUDIO_RUN_CPU_MILLIS", default_value_t = 1000,
+        value_parser = clap::value_parser!(u32).range(50..=256000))]
+    pub run_cpu_millis: u32,
+    /// MiB that a run may write into its workspace's view. They count as its memory.
+    #[arg(long, env = "DEVSTUDIO_RUN_DISK_MIB", default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub run_disk_mib: u32,
+    /// Days for which runs and their output are kept.
+    #[arg(long, env = "DEVSTUDIO_RUN_KEEP_DAYS", default_value_t = 30,
+        value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub run_keep_days: u16,
+    /// MiB that a workspace may hold.
+    #[arg(long, env = "DEVSTUDIO_WORKSPACE_QUOTA_MIB", default_value_t = 256,
+        value_parser = clap::value_parser!(u32).range(1..=1048576))]
+    pub workspace_quota_mib: u32,
+    /// Files that a workspace may hold.
+    #[arg(long, env = "DEVSTUDIO_WORKSPACE_FILES", default_value_t = 10_000,
+        value_parser = clap::value_parser!(u32).range(1..=1000000))]
+    pub workspace_files: u32,
+    /// Operations that a WebAssembly module may do.
+    #[arg(long, env = "DEVSTUDIO_WASM_FUEL", default_value_t = 100_000_000_000)]
+    pub wasm_fuel: u64,
+    /// The program that becomes the launcher of sandboxes; this one where it is left out.
+    #[arg(long, env = "DEVSTUDIO_SANDBOX_INIT")]
+    pub sandbox_init: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            sandbox_dir: PathBuf::from("/tmp/devstudio"),
+            run_min_isolation: Isolation::Process,
+            run_slots: 8,
+            run_queue: 32,
+            run_uid: 65534,
+            run_processes: 64,
+            run_cpu_millis: 1000,
+            run_disk_mib: 64,
+            run_keep_days: 30,
+            workspace_quota_mib: 256,
+            workspace_files: 10_000,
+            wasm_fuel: 100_000_000_000,
+            sandbox_init: None,
+        }
+    }
+}

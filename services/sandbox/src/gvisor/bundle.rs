@@ -1,0 +1,211 @@
+//! The folder of a container: its configuration, an empty root, a made /etc, and a copy of the workspace.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    engine::Job,
+    error::{Doing as _, SandboxError},
+    fs::{Jail, JailPath, RESERVED_PREFIX, WORK_DIR},
+    process::{changes::Change, runtimes::Runtime, spec::INNER_UID},
+};
+
+/// A container's folder.
+pub struct View {
+    bundle: PathBuf,
+    lower: Option<PathBuf>,
+    code: Option<(String, String)>,
+}
+
+impl View {
+    /// In a folder that is there and empty.
+    pub fn new(bundle: PathBuf, lower: Option<PathBuf>, code: Option<(String, String)>) -> Self {
+        Self { bundle, lower, code }
+    }
+
+    fn work(&self) -> PathBuf {
+        self.bundle.join("work")
+    }
+
+    /// Makes all that the container needs.
+    pub fn fill(&self, config: &Value) -> Result<(), SandboxError> {
+        let doing = "making a container's folder";
+        for folder in ["rootfs", "work", "etc"] {
+            fs::create_dir(self.bundle.join(folder)).doing(doing)?;
+        }
+        for (name, text) in [
+            ("passwd", "root:x:0:0:root:/tmp:/bin/sh\nstudio:x:1000:1000:studio:/tmp:/bin/sh\n"),
+            ("group", "root:x:0:\nstudio:x:1000:\n"),
+            ("hosts", "127.0.0.1 localhost sandbox\n"),
+            ("hostname", "sandbox\n"),
+        ] {
+            fs::write(self.bundle.join("etc").join(name), text).doing(doing)?;
+        }
+        let owner = rustix::process::geteuid().is_root().then_some((INNER_UID, INNER_UID));
+        if let Some((uid, gid)) = owner {
+            std::os::unix::fs::chown(self.work(), Some(uid), Some(gid)).doing(doing)?;
+        }
+        let work = Jail::open(&self.work(), owner)?;
+        if let Some(lower) = &self.lower {
+            let from = Jail::open(lower, None)?;
+            for path in files_below(lower)? {
+                work.write(&path, &from.read(&path)?)?;
+            }
+        }
+        if let Some((name, text)) = &self.code {
+            fs::write(self.work().join(name), text).doing(doing)?;
+        }
+        fs::write(self.bundle.join("config.json"), config.to_string()).doing(doing)
+    }
+
+    /// Bytes of the copy of the workspace.
+    pub fn used_bytes(&self) -> u64 {
+        fn of(folder: &Path) -> u64 {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries
+                .map(|entry| match entry.metadata() {
+                    Ok(about) if about.is_dir() => of(&entry.path()),
+                    Ok(about) => std::os::unix::fs::MetadataExt::blocks(&about) * 512,
+                    Err(_) => 0,
+                })
+                .sum()
+        }
+        of(&self.work())
+    }
+
+    /// What differs between the workspace and the container's copy of it.
+    pub fn changes(&self) -> Result<Vec<Change>, SandboxError> {
+        let work = Jail::open(&self.work(), None)?;
+        let lower = self.lower.as_deref().map(|lower| Jail::open(lower, None)).transpose()?;
+        let mut before: BTreeMap<JailPath, ()> = match &self.lower {
+            Some(lower) => files_below(lower)?.into_iter().map(|path| (path, ())).collect(),
+            None => BTreeMap::new(),
+        };
+        let (mut written, mut rejected) = (Vec::new(), Vec::new());
+        walk(&self.work(), "", &mut |raw| {
+            if raw.starts_with(RESERVED_PREFIX) {
+                return Ok(());
+            }
+            let read = JailPath::file(raw).and_then(|path| Ok((work.read(&path)?, path)));
+            match read {
+                Ok((content, path)) => {
+                    let known = before.remove(&path).is_some();
+                    let same = known && lower.as_ref().is_some_and(|l| l.read(&path).is_ok_and(|old| old == content));
+                    if !same {
+                        written.push(Change::Written(path, content));
+                    }
+                }
+                Err(error) => {
+                    if let Ok(path) = JailPath::file(raw) {
+                        before.remove(&path);
+                    }
+                    let why = error.reason().as_str_name().trim_start_matches("REASON_").to_owned();
+                    rejected.push(Change::Rejected { path: raw.to_owned(), why });
+                }
+            }
+            Ok(())
+        })?;
+        let removed = before.into_keys().map(Change::Removed);
+        Ok(removed.chain(written).chain(rejected).collect())
+    }
+}
+
+fn files_below(folder: &Path) -> Result<Vec<JailPath>, SandboxError> {
+    let mut files = Vec::new();
+    walk(folder, "", &mut |path| {
+        files.extend(JailPath::file(path));
+        Ok(())
+    })?;
+    Ok(files)
+}
+
+/// Calls `found` for everything below a folder that is not a folder itself.
+fn walk(
+    folder: &Path,
+    prefix: &str,
+    found: &mut impl FnMut(&str) -> Result<(), SandboxError>,
+) -> Result<(), SandboxError> {
+    for entry in fs::read_dir(folder).doing("listing a container's folder")? {
+        let entry = entry.doing("listing a container's folder")?;
+        let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        // The kind of the entry itself: no link is followed.
+        if entry.file_type().doing("listing a container's folder")?.is_dir() {
+            walk(&entry.path(), &format!("{path}/"), found)?;
+        } else {
+            found(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The configuration of a container (OCI).
+pub fn config(
+    job: &Job,
+    runtime: &Runtime,
+    argv: Vec<String>,
+    processes: u64,
+    disk_bytes: u64,
+    view: &View,
+) -> Value {
+    let mut env: BTreeMap<String, String> = job.env.clone();
+    for (key, value) in
+        [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/tmp"), ("LANG", "C.UTF-8"), ("TZ", "UTC")]
+    {
+        env.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+    }
+    let env: Vec<String> = env.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let bind = |from: &Path, to: &str, mode: &str| {
+        json!({"destination": to, "type": "bind", "source": from, "options": ["rbind", mode, "nosuid", "nodev"]})
+    };
+    let mut mounts = vec![
+        json!({"destination": "/proc", "type": "proc", "source": "proc"}),
+        json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=1777", "size=64m"]}),
+    ];
+    for name in ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
+        let host = Path::new("/").join(name);
+        // Bound under its own name where it is a link: gVisor follows the link on the host.
+        if let Ok(real) = fs::canonicalize(&host) {
+            mounts.push(bind(&real, &format!("/{name}"), "ro"));
+        }
+    }
+    mounts.push(bind(&view.bundle.join("etc"), "/etc", "ro"));
+    for folder in &runtime.expose {
+        mounts.push(bind(folder, &folder.to_string_lossy(), "ro"));
+    }
+    mounts.push(bind(&view.work(), WORK_DIR, "rw"));
+    let uid = if rustix::process::geteuid().is_root() { INNER_UID } else { 0 };
+    let limit = |kind: &str, value: u64| json!({"type": kind, "hard": value, "soft": value});
+    let nothing: [&str; 0] = [];
+    json!({
+        "ociVersion": "1.0.0",
+        "process": {
+            "user": {"uid": uid, "gid": uid},
+            "args": argv,
+            "env": env,
+            "cwd": WORK_DIR,
+            "noNewPrivileges": true,
+            "capabilities": {
+                "bounding": nothing, "effective": nothing, "permitted": nothing, "inheritable": nothing
+            },
+            "rlimits": [
+                limit("RLIMIT_NOFILE", 1024),
+                limit("RLIMIT_NPROC", processes),
+                limit("RLIMIT_FSIZE", disk_bytes),
+                limit("RLIMIT_CORE", 0)
+            ]
+        },
+        "root": {"path": "rootfs", "readonly": true},
+        "hostname": "sandbox",
+        "mounts": mounts,
+        "linux": {
+            "namespaces": [
+                {"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}
+            ]
+        }
+    })
+}

@@ -1,0 +1,179 @@
+//! The engines `micro:python` and `micro:node`: a kernel of their own for every run. By microsandbox where the
+//! processor offers virtualisation and the feature `micro` is built in, by gVisor where it is installed.
+
+#[cfg(feature = "micro")]
+mod vm;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use futures::future::BoxFuture;
+
+use crate::{
+    engine::{Engine, EngineInfo, Facts, Isolation, Job, Outcome, Status},
+    error::SandboxError,
+    gvisor::{Gvisor, trial},
+    process::{
+        self,
+        pump::Sink,
+        runtimes::{self, Runtime},
+    },
+};
+
+/// How programs get a kernel of their own.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where containers and machines are kept while they run.
+    pub folder: PathBuf,
+    /// Limits that are the same for every engine.
+    pub process: process::Settings,
+}
+
+/// One of the engines.
+pub struct Micro {
+    info: EngineInfo,
+    kernel: Kernel,
+}
+
+/// What gives the kernel.
+enum Kernel {
+    #[cfg(feature = "micro")]
+    Vm(Arc<vm::Vm>),
+    Gvisor(Arc<Gvisor>, Runtime),
+    None,
+}
+
+/// Both engines, with what works here.
+pub async fn engines(settings: Settings) -> Result<Vec<Micro>, SandboxError> {
+    let diagnosis = hardware(&settings).await;
+    let found = tokio::task::spawn_blocking({
+        let settings = settings.clone();
+        move || {
+            let process::Settings { instance, cpu_millis, disk_bytes, max_processes, .. } = &settings.process;
+            let gvisor = Gvisor::find(&settings.folder, instance, *cpu_millis, *disk_bytes, *max_processes);
+            (gvisor, runtimes::candidates())
+        }
+    })
+    .await;
+    let (gvisor, candidates) = found.map_err(|error| SandboxError::Internal(error.to_string()))?;
+    let mut engines = Vec::new();
+    for (engine, runtime) in [("micro:python", "python"), ("micro:node", "node")] {
+        engines.push(Micro::new(engine, runtime, &diagnosis, &gvisor, &candidates).await);
+    }
+    Ok(engines)
+}
+
+#[cfg(feature = "micro")]
+type Hardware = Result<Arc<vm::Vm>, String>;
+#[cfg(not(feature = "micro"))]
+type Hardware = Result<(), String>;
+
+#[cfg(feature = "micro")]
+async fn hardware(settings: &Settings) -> Hardware {
+    vm::Vm::find(&settings.folder).await
+}
+
+#[cfg(not(feature = "micro"))]
+async fn hardware(_settings: &Settings) -> Hardware {
+    Err("this build of DevStudio has no microsandbox; build it with the feature micro on a machine whose processor \
+         offers virtualisation"
+        .to_owned())
+}
+
+impl Micro {
+    async fn new(
+        engine: &'static str,
+        name: &str,
+        hardware: &Hardware,
+        gvisor: &Result<Arc<Gvisor>, String>,
+        candidates: &[Runtime],
+    ) -> Self {
+        let mut info = EngineInfo {
+            engine,
+            available: true,
+            isolation: Isolation::Gvisor,
+            default_minimum: Isolation::Gvisor,
+            runtimes: BTreeMap::new(),
+            facts: Facts::default(),
+            remedy: String::new(),
+            provider: String::new(),
+            wants_kvm: false,
+        };
+        let why = match hardware {
+            #[cfg(feature = "micro")]
+            Ok(vm) => {
+                info.isolation = Isolation::HardwareVm;
+                info.provider = vm.provider();
+                info.facts = vm.facts();
+                info.runtimes.insert(name.to_owned(), vm.image_of(name));
+                return Self { info, kernel: Kernel::Vm(vm.clone()) };
+            }
+            #[cfg(not(feature = "micro"))]
+            Ok(()) => String::new(),
+            Err(why) => why.clone(),
+        };
+        let mut missing = match gvisor {
+            Ok(_) => format!("gVisor is here, but no {name} that works in it"),
+            Err(missing) => missing.clone(),
+        };
+        if let Ok(gvisor) = gvisor {
+            for runtime in candidates.iter().filter(|runtime| runtime.name == name) {
+                match works(gvisor, runtime).await {
+                    Ok(()) => {
+                        info.provider = gvisor.provider();
+                        info.facts = gvisor.facts();
+                        info.runtimes.insert(name.to_owned(), runtime.version.clone());
+                        // What a stronger grade would need.
+                        info.remedy = why;
+                        return Self { info, kernel: Kernel::Gvisor(gvisor.clone(), runtime.clone()) };
+                    }
+                    Err(failed) => missing = format!("gVisor is here, but does not work: {failed}"),
+                }
+            }
+        }
+        (info.available, info.wants_kvm) = (false, true);
+        info.remedy = format!("{why}; or {missing}");
+        Self { info, kernel: Kernel::None }
+    }
+
+    async fn execute(&self, job: &Job, sink: &mut Sink) -> Result<Outcome, SandboxError> {
+        match &self.kernel {
+            #[cfg(feature = "micro")]
+            Kernel::Vm(vm) => vm.run(job, sink).await,
+            Kernel::Gvisor(gvisor, runtime) => gvisor.run(job, runtime, sink).await,
+            Kernel::None => Err(SandboxError::KvmUnavailable { remedy: self.info.remedy.clone() }),
+        }
+    }
+}
+
+/// Tries gVisor with a program that does nothing.
+async fn works(gvisor: &Arc<Gvisor>, runtime: &Runtime) -> Result<(), String> {
+    let (mut sink, mut events) = Sink::new();
+    let listening = tokio::spawn(async move {
+        let mut heard = Vec::new();
+        while let Some(event) = events.recv().await {
+            if let process::pump::Event::Output { data, .. } = event {
+                heard.extend_from_slice(&data);
+            }
+        }
+        String::from_utf8_lossy(&heard).into_owned()
+    });
+    let outcome = gvisor.run(&trial(runtime), runtime, &mut sink).await.map_err(|error| error.to_string())?;
+    drop(sink);
+    match outcome.status {
+        Status::Succeeded => Ok(()),
+        other => {
+            let heard = listening.await.unwrap_or_default();
+            Err(format!("{} {}", other.name(), heard.lines().next().unwrap_or_default()))
+        }
+    }
+}
+
+impl Engine for Micro {
+    fn info(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    fn run<'a>(&'a self, job: &'a Job, sink: &'a mut Sink) -> BoxFuture<'a, Result<Outcome, SandboxError>> {
+        Box::pin(self.execute(job, sink))
+    }
+}
