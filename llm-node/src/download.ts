@@ -65,7 +65,7 @@ async function fetchTo(part: string, place: Place, order: Order, work: Work): Pr
     const url = `${order.hub}/${order.entry.source.repo}/resolve/main/${place.path.split("/").map(encodeURIComponent).join("/")}`;
     const {response, linked} = await follow(url, order.hub, signal);
     const total = place.sizeBytes || linked.sizeBytes || Number(response.headers.get("content-length") ?? 0);
-    const expected = order.pinned || place.sha256 || linked.sha256;
+    const declared = [order.pinned, place.sha256, linked.sha256].filter((hash) => hash !== "");
     ensureSpace(order.folder, total);
 
     const hash = createHash("sha256");
@@ -94,7 +94,7 @@ async function fetchTo(part: string, place: Place, order: Order, work: Work): Pr
             // A file that would be refused is not fetched to its end.
             if (header === undefined && done >= nextTry && nextTry <= lastHeaderTryBytes) {
                 nextTry *= 2;
-                header = await readHeader(part).catch(() => undefined);
+                header = await readHeader(part, true).catch(() => undefined);
                 if (header !== undefined) judge(header, order);
             }
         }
@@ -107,7 +107,8 @@ async function fetchTo(part: string, place: Place, order: Order, work: Work): Pr
     if (stalled.signal.aborted) throw hubFault("sent nothing for a minute");
     if (total > 0 && done !== total) throw hubFault(`broke off after ${done} of ${total} bytes`);
     const sha256 = hash.digest("hex");
-    if (expected !== "" && sha256 !== expected) throw hubFault("sent a file whose hash is not the declared one").with("expected", expected).with("sha256", sha256);
+    const expected = declared.find((hash) => hash !== sha256);
+    if (expected !== undefined) throw hubFault("sent a file whose hash is not the declared one").with("expected", expected).with("sha256", sha256);
     header ??= await readHeader(part).catch((error: unknown) => {
         throw new Fault(Reason.NOT_SUPPORTED, "the file is not a model in GGUF form", {cause: error});
     });

@@ -1,12 +1,12 @@
 // The inference engine: node-llama-cpp on the processor, what a model will need of memory, and loading it.
 
-import {existsSync, readFileSync} from "node:fs";
+import {existsSync, readFileSync, statSync} from "node:fs";
 import {freemem} from "node:os";
 
-import {GgufInsights, type Llama, LlamaLogLevel, getLlama, readGgufFileInfo} from "node-llama-cpp";
+import {GgufInsights, type Llama, LlamaLogLevel, getLlama} from "node-llama-cpp";
 
 import type {Config} from "./config.js";
-import {type Header, headerOf} from "./gguf.js";
+import {type Header, headerOf, readInfo} from "./gguf.js";
 import {LoadedModel} from "./loaded.js";
 import type {Log} from "./logs.js";
 
@@ -45,9 +45,10 @@ export class Engine {
 
     /** Reads a file's header and computes its memory. Throws if it is no model file. */
     async estimate(file: string): Promise<Estimate> {
-        const info = await readGgufFileInfo(file, {sourceType: "filesystem", logWarnings: false});
+        const info = await readInfo(file);
         const header = headerOf(info);
         const insights = await GgufInsights.from(info, this.llama);
+        if (statSync(file).size < insights.modelSize + info.totalMetadataSize) throw new Error("the file is shorter than its header says");
         const contextSize = Math.min(this.settings.context, insights.trainContextSize ?? this.settings.context);
         const model = insights.estimateModelResourceRequirements({gpuLayers: 0}).cpuRam;
         const context = insights.estimateContextResourceRequirements({

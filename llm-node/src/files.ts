@@ -24,8 +24,10 @@ interface Record {
     sizeBytes: number;
     mtimeMs: number;
     sha256: string;
-    /** The hub declared this hash, or it was checked against one: later downloads must have it. */
+    /** It came from the hub: later downloads must have this hash. */
     isFromHub: boolean;
+    /** It was loaded without harm. */
+    isProven: boolean;
 }
 
 /** Finds model files, reads each header once, and keeps a record of each hash. */
@@ -58,8 +60,7 @@ export class Files {
             if (!isKnown) this.estimates.set(path, {sizeBytes, mtimeMs, estimate});
             const entry = this.catalog.ofFile(fileName);
             const modelId = entry?.id ?? idOf(fileName);
-            const record = this.record(fileName);
-            const sha256 = record?.sizeBytes === sizeBytes && record.mtimeMs === mtimeMs ? record.sha256 : "";
+            const sha256 = this.current(fileName)?.sha256 ?? "";
             found.set(modelId, {modelId, entry, path, fileName, sizeBytes, estimate, sha256});
         }
         return found;
@@ -71,10 +72,16 @@ export class Files {
         return record?.isFromHub === true ? record.sha256 : "";
     }
 
-    /** Remembers a file's hash. */
-    remember(fileName: string, sha256: string, isFromHub: boolean): void {
+    /** Whether this very file was loaded without harm before. */
+    isProven(fileName: string): boolean {
+        return this.current(fileName)?.isProven === true;
+    }
+
+    /** Remembers something of a file as it is now. */
+    remember(fileName: string, facts: Partial<Pick<Record, "sha256" | "isFromHub" | "isProven">>): void {
         const {size, mtimeMs} = statSync(join(this.folder, fileName));
-        const record: Record = {sizeBytes: size, mtimeMs, sha256, isFromHub};
+        const known = this.current(fileName) ?? {sha256: "", isFromHub: false, isProven: false};
+        const record: Record = {...known, ...facts, sizeBytes: size, mtimeMs};
         const path = this.recordPath(fileName);
         writeFileSync(`${path}.new`, JSON.stringify(record), {mode: 0o600});
         renameSync(`${path}.new`, path);
@@ -94,11 +101,18 @@ export class Files {
             try {
                 const hash = createHash("sha256");
                 for await (const chunk of createReadStream(path, {highWaterMark: 1024 * 1024})) hash.update(chunk as Buffer);
-                this.remember(fileName, hash.digest("hex"), false);
+                this.remember(fileName, {sha256: hash.digest("hex")});
             } catch (error) {
                 onFault(fileName, error);
             }
         }
+    }
+
+    /** What is remembered, if the file is still the same. */
+    private current(fileName: string): Record | undefined {
+        const record = this.record(fileName);
+        const stat = statSync(join(this.folder, fileName), {throwIfNoEntry: false});
+        return record?.sizeBytes === stat?.size && record?.mtimeMs === stat?.mtimeMs ? record : undefined;
     }
 
     private record(fileName: string): Record | undefined {

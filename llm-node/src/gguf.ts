@@ -2,6 +2,8 @@
 
 import {GgufFileType, type GgufFileInfo, readGgufFileInfo} from "node-llama-cpp";
 
+import {checkHeader} from "./header.js";
+
 /** The facts of a model file. */
 export interface Header {
     parameters: number;
@@ -19,9 +21,15 @@ const encoders = ["bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-be
 const poolingNone = 0;
 const poolingLast = 3;
 
-/** Reads a file's header. Throws if it is no model file. */
-export async function readHeader(file: string, signal?: AbortSignal): Promise<Header> {
-    return headerOf(await readGgufFileInfo(file, {sourceType: "filesystem", logWarnings: false, ...(signal === undefined ? {} : {signal})}));
+/** Reads a file's header; of a part of a file, only the header need be there. Throws if it is no model file. */
+export async function readHeader(file: string, isPart = false): Promise<Header> {
+    return headerOf(await readInfo(file, isPart));
+}
+
+/** Reads a file's header whole, once it is known to keep its bounds. */
+export async function readInfo(file: string, isPart = false): Promise<GgufFileInfo> {
+    checkHeader(file, isPart);
+    return readGgufFileInfo(file, {sourceType: "filesystem", logWarnings: false, spliceSplitFiles: false});
 }
 
 /** The facts of a header that was read. */

@@ -1,5 +1,8 @@
 // The models: what each is doing, the loaded ones for those who ask, and the jobs that download, load and unload.
 
+import {setFlagsFromString} from "node:v8";
+import {runInNewContext} from "node:vm";
+
 import {create} from "@bufbuild/protobuf";
 
 import {type CatalogEntry, type Catalog, fileNameOf} from "./catalog.js";
@@ -14,6 +17,7 @@ import type {Job, Jobs} from "./jobs.js";
 import type {LoadedModel} from "./loaded.js";
 import type {Log, Owner} from "./logs.js";
 import type {Metrics} from "./metrics.js";
+import {probe} from "./probe.js";
 
 /** What the models need of the settings. */
 export type ModelSettings = Pick<Config, "defaultModel" | "defaultEmbeddingModel" | "maxParams" | "hub">;
@@ -91,7 +95,7 @@ export class Models {
             this.jobs.begin(JobKind.DOWNLOAD, entry.id, async (work) => {
                 const order = {hub: this.settings.hub, entry, quant, folder, fileName, maxParams: this.settings.maxParams, pinned};
                 const {sha256, sizeBytes} = await download(order, work);
-                this.files.remember(fileName, sha256, true);
+                this.files.remember(fileName, {sha256, isFromHub: true});
                 this.log.event("a model was downloaded", {model: entry.id, quant, bytes: sizeBytes, sha256}, owner);
             })
         );
@@ -123,6 +127,10 @@ export class Models {
             this.joinable(modelId, JobKind.LOAD) ??
             this.jobs.begin(JobKind.LOAD, modelId, async (work) => {
                 const began = performance.now();
+                if (!this.files.isProven(file.fileName)) {
+                    await probe(file.path, work.signal);
+                    this.files.remember(file.fileName, {isProven: true});
+                }
                 const model = await this.engine.load(modelId, file.path, estimate, work.progress, work.signal);
                 this.loaded.set(modelId, model);
                 this.metrics.modelLoaded.set({model: modelId}, 1);
@@ -141,6 +149,7 @@ export class Models {
         return this.jobs.begin(JobKind.UNLOAD, modelId, async () => {
             await model.dispose();
             this.loaded.delete(modelId);
+            collectGarbage();
             this.metrics.modelLoaded.set({model: modelId}, 0);
             this.log.event("a model was unloaded", {model: modelId}, owner);
         });
@@ -219,6 +228,10 @@ export class Models {
         });
     }
 }
+
+setFlagsFromString("--expose-gc");
+/** A vocabulary is large, and an idle process would keep it for long. */
+const collectGarbage = runInNewContext("gc") as () => void;
 
 function stateOf(job: Job | undefined, isLoaded: boolean, isHere: boolean): ModelState {
     if (job?.kind === JobKind.UNLOAD) return ModelState.UNLOADING;
