@@ -152,7 +152,7 @@ class Run {
         if (tokens === undefined) return "error";
         let finishReason: FinishReason | undefined;
         try {
-            while (finishReason === undefined) {
+            while (true) {
                 if (meter.produced >= this.maxTokens) {
                     finishReason = "length";
                     break;
@@ -172,7 +172,10 @@ class Run {
                 this.measure();
                 const piece = pieces.push(next.value);
                 if (piece !== "") await this.show(piece, this.usage());
-                if (pieces.isStopped) finishReason = "stop";
+                if (pieces.isStopped) {
+                    finishReason = "stop";
+                    break;
+                }
             }
         } finally {
             await tokens.return(undefined);

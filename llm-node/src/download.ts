@@ -82,10 +82,9 @@ async function fetchTo(part: string, place: Place, order: Order, work: Work): Pr
     let stallTimer = setTimeout(() => stalled.abort(), stallTimeoutMs);
     try {
         if (response.body === null) throw hubFault("sent no file");
-        for await (const chunk of response.body) {
+        for await (const bytes of response.body as AsyncIterable<Uint8Array>) {
             clearTimeout(stallTimer);
             stallTimer = setTimeout(() => stalled.abort(), stallTimeoutMs);
-            const bytes: Uint8Array = chunk;
             hash.update(bytes);
             await file.appendFile(bytes);
             done += bytes.length;

@@ -50,6 +50,8 @@ export class Engine {
         const insights = await GgufInsights.from(info, this.llama);
         if (statSync(file).size < insights.modelSize + info.totalMetadataSize) throw new Error("the file is shorter than its header says");
         const contextSize = Math.min(this.settings.context, insights.trainContextSize ?? this.settings.context);
+        // Their successors load the file natively, which a hostile one may not outlive: here the header has to do.
+        /* eslint-disable @typescript-eslint/no-deprecated */
         const model = insights.estimateModelResourceRequirements({gpuLayers: 0}).cpuRam;
         const context = insights.estimateContextResourceRequirements({
             contextSize,
@@ -57,6 +59,7 @@ export class Engine {
             sequences: header.isEmbedding ? 1 : this.settings.sequences,
             isEmbeddingContext: header.isEmbedding,
         }).cpuRam;
+        /* eslint-enable @typescript-eslint/no-deprecated */
         return {header, contextSize, memoryBytes: model + context};
     }
 

@@ -2,7 +2,7 @@
 
 import {EventEmitter} from "node:events";
 
-import {BinaryReader, BinaryWriter} from "@bufbuild/protobuf/wire";
+import {BinaryReader, BinaryWriter, WireType} from "@bufbuild/protobuf/wire";
 import {type Server, type ServerUnaryCall, type ServerWritableStream, type ServiceDefinition, type sendUnaryData, status} from "@grpc/grpc-js";
 
 /** What a service says of itself; the numbers are the standard's. */
@@ -23,8 +23,8 @@ export interface HealthResponse {
     status: Serving;
 }
 
-const serializeRequest = ({service}: HealthRequest): Buffer => Buffer.from(new BinaryWriter().tag(1, 2).string(service).finish());
-const serializeResponse = ({status}: HealthResponse): Buffer => Buffer.from(new BinaryWriter().tag(1, 0).int32(status).finish());
+const serializeRequest = ({service}: HealthRequest): Buffer => Buffer.from(new BinaryWriter().tag(1, WireType.LengthDelimited).string(service).finish());
+const serializeResponse = ({status}: HealthResponse): Buffer => Buffer.from(new BinaryWriter().tag(1, WireType.Varint).int32(status).finish());
 const deserializeRequest = (bytes: Buffer): HealthRequest => ({service: readField(bytes, "", (reader) => reader.string())});
 const deserializeResponse = (bytes: Buffer): HealthResponse => ({status: readField<Serving>(bytes, Serving.UNKNOWN, (reader) => reader.int32())});
 

@@ -17,9 +17,9 @@ const tellEveryMs = 200;
 export interface Work {
     signal: AbortSignal;
     /** How far it is, 0 to 1. */
-    progress(share: number): void;
+    progress: (share: number) => void;
     /** How many bytes are done, of how many, at how many a second. */
-    bytes(done: number, total: number, perSecond: number): void;
+    bytes: (done: number, total: number, perSecond: number) => void;
 }
 
 /** One job. */

@@ -3,6 +3,8 @@
 import {closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeSync} from "node:fs";
 import {join} from "node:path";
 
+import type {UsageStatus} from "./gen/devstudio/billing/v1/billing_pb.js";
+
 /** What is known of a request before its first token. */
 export interface Opening {
     requestId: string;
@@ -15,7 +17,7 @@ export interface Ending {
     promptTokens: number;
     completionTokens: number;
     cachedTokens: number;
-    status: number;
+    status: UsageStatus;
     ttftMs: number;
     totalMs: number;
     errorReason: string;

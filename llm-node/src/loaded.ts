@@ -208,7 +208,9 @@ export class LoadedModel {
         for (const seat of [...this.idle]) {
             await seat.sequence.clearHistory();
             const sitting = new Sitting(this.model, seat.sequence, prompt, () => undefined);
-            for await (const _ of sitting.generate(sampling, this.opening.signal)) break;
+            const tokens = sitting.generate(sampling, this.opening.signal);
+            await tokens.next();
+            await tokens.return(undefined);
         }
         this.opening.signal.throwIfAborted();
     }
@@ -230,13 +232,14 @@ export class Sitting {
 
     /** Generates until the model ends its answer or the signal comes, whichever is first; each token once it is asked for. */
     async *generate({temperature, topP, repeatPenalty, seed}: Sampling, signal: AbortSignal): AsyncGenerator<number> {
+        const isAborted = () => signal.aborted;
         let rest = this.prompt.tokens.slice(this.cachedTokens) as Token[];
         while (rest.length > prefillTokens) {
-            if (signal.aborted) return;
+            if (isAborted()) return;
             await this.sequence.evaluateWithoutGeneratingNewTokens(rest.slice(0, prefillTokens));
             rest = rest.slice(prefillTokens);
         }
-        if (signal.aborted) return;
+        if (isAborted()) return;
         const generated: Token[] = [];
         const tokens = this.sequence.evaluate(rest, {
             temperature,
@@ -246,7 +249,7 @@ export class Sitting {
             ...(repeatPenalty === 1 ? {} : {repeatPenalty: {penalty: repeatPenalty, maxPunishTokens: penalisedTokens, punishTokens: () => generated.slice(-penalisedTokens)}}),
         });
         for await (const token of tokens) {
-            if (signal.aborted || this.prompt.stopTokens.has(token) || this.model.isEogToken(token)) return;
+            if (isAborted() || this.prompt.stopTokens.has(token) || this.model.isEogToken(token)) return;
             generated.push(token);
             yield token;
         }

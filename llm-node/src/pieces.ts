@@ -40,10 +40,11 @@ export class Pieces {
         if (this.isStopped) return "";
         const rest = this.heldTokens.length === 0 ? "" : this.detokenize(this.heldTokens, this.shownTokens).replace(/\uFFFD+$/, "");
         const shown = this.decoded(rest);
-        const last = shown + this.heldText;
-        if (!this.isStopped) this.text += this.heldText;
+        // What a stop text has ended holds nothing back.
+        const held = this.heldText;
+        this.text += held;
         this.heldText = "";
-        return this.isStopped ? shown : last;
+        return shown + held;
     }
 
     private decoded(text: string): string {

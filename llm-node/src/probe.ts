@@ -23,7 +23,7 @@ export async function probe(path: string, signal: AbortSignal): Promise<void> {
         const why = await new Promise<string>((resolve) => {
             let told = "it ended the process that tried it";
             child.on("message", (message) => {
-                told = String(message);
+                told = typeof message === "string" ? message : "it told nothing";
                 end();
             });
             child.once("exit", () => resolve(told));
@@ -46,7 +46,7 @@ async function tryFile(modelPath: string): Promise<void> {
         return;
     }
     const context = await model.createContext({contextSize, threads: 1});
-    for await (const _ of context.getSequence().evaluate(model.tokenize("a"), {temperature: 0})) break;
+    await context.getSequence().evaluate(model.tokenize("a"), {temperature: 0}).next();
 }
 
 // Forked: the parent waits for one message.

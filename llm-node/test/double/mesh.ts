@@ -192,8 +192,8 @@ export class Mesh {
         requestId: string = newId(),
     ) {
         type Descriptor = (typeof LlmService)["method"][M];
-        const descriptor = LlmService.method[method] as Descriptor;
-        return this.client.unary<Descriptor["input"], Descriptor["output"]>(descriptor as never, request, await this.as(person, requestId));
+        const descriptor = LlmService.method[method];
+        return this.client.unary<Descriptor["input"], Descriptor["output"]>(descriptor, request, await this.as(person, requestId));
     }
 
     /** Waits for a job; answers how it ended. */

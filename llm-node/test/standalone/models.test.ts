@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import {randomUUID} from "node:crypto";
-import {copyFileSync, readFileSync, writeFileSync} from "node:fs";
+import {copyFileSync, readFileSync, rmSync, writeFileSync} from "node:fs";
 import {join} from "node:path";
 import {after, before, describe, it} from "node:test";
 
@@ -61,6 +61,23 @@ describe("a model", () => {
         assert.equal((await mesh.whole({prompt: "still there", maxTokens: 2})).last.finishReason, "length");
     });
 
+    it("whose bytes were turned here and there fails or works, and the service lives on", async () => {
+        const {pid} = mesh;
+        const random = seeded(1);
+        for (let round = 0; round < 25; round++) {
+            const bytes = Buffer.from(readFileSync(tinyModel));
+            for (let edit = 0; edit < 1 + random(4); edit++) bytes[random(round % 2 === 0 ? 600 : 12_000)] = random(256);
+            writeFileSync(join(mesh.modelsFolder, "turned.gguf"), bytes);
+            const loading = await mesh.call("loadModel", {model: "turned"}).catch(() => undefined);
+            if (loading === undefined || (await mesh.job(loading.jobId)).job.state !== JobState.SUCCEEDED) continue;
+            await mesh.whole({prompt: "a", model: "turned", maxTokens: 2});
+            await mesh.job((await mesh.call("unloadModel", {model: "turned"})).jobId);
+        }
+        rmSync(join(mesh.modelsFolder, "turned.gguf"));
+        assert.equal(mesh.pid, pid);
+        assert.equal((await mesh.whole({prompt: "still there", maxTokens: 2})).last.finishReason, "length");
+    });
+
     it("is loaded once by two who ask, answers, and is unloaded", async () => {
         const [one, two] = await Promise.all([mesh.call("loadModel", {model: "other"}), mesh.call("loadModel", {model: "other"})]);
         assert.equal(one.jobId, two.jobId);
@@ -103,3 +120,11 @@ describe("a model", () => {
         assert.ok(growth < 0.05, `it grew by ${(growth * 100).toFixed(1)} %`);
     });
 });
+
+/** Numbers below a bound, the same in every run. */
+function seeded(seed: number): (bound: number) => number {
+    return (bound) => {
+        seed = (seed * 1_103_515_245 + 12_345) & 0x7fffffff;
+        return seed % bound;
+    };
+}
