@@ -183,24 +183,24 @@ impl Auth {
     }
 
     /// Entries from a place on, without end. A reader too slow for the live ones learns how many were left out.
-    pub fn watch_logs(
+    pub async fn watch_logs(
         &self,
         filter: Filter,
         from: From,
-    ) -> impl Stream<Item = Result<Batch, Error>> + Send + use<> {
+    ) -> Result<impl Stream<Item = Result<Batch, Error>> + Send + use<>, Error> {
+        let mut begun = self.logs.begun.clone();
+        let begins = timeout(PATIENCE, begun.wait_for(|begun| *begun)).await;
+        begins.ok().and_then(Result::ok).map(drop).ok_or(Error::Blind)?;
         // heard from here on, so that nothing falls between what is read and what comes
         let mut live = self.logs.live.subscribe();
-        let mut begun = self.logs.begun.clone();
         let store = self.store.clone();
-        try_stream! {
-            let begins = timeout(PATIENCE, begun.wait_for(|begun| *begun)).await;
-            begins.ok().and_then(Result::ok).map(drop).ok_or(Error::Blind)?;
-            let head = store.log_head().await?;
-            let mut last = match from {
-                From::Backlog(0) => head,
-                From::Backlog(count) => store.log_backlog(&filter, head, count).await?,
-                From::After(seq) => seq.min(head),
-            };
+        let head = store.log_head().await?;
+        let mut last = match from {
+            From::Backlog(0) => head,
+            From::Backlog(count) => store.log_backlog(&filter, head, count).await?,
+            From::After(seq) => seq.min(head),
+        };
+        Ok(try_stream! {
             loop {
                 let rows = store.logs_after(&filter, last, PAGE).await?;
                 let Some(newest) = rows.last().map(|row| row.id) else { break };
@@ -258,7 +258,7 @@ impl Auth {
                     yield batch;
                 }
             }
-        }
+        })
     }
 }
 

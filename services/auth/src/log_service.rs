@@ -28,7 +28,7 @@ impl LogService for LogGrpc {
         let WatchLogsRequest { filter, backlog, after_seq } = request.into_inner();
         let filter = wire::filter(filter, &caller)?;
         let from = if after_seq > 0 { From::After(after_seq) } else { From::Backlog(backlog.into()) };
-        let batches = self.0.watch_logs(filter, from);
+        let batches = self.0.watch_logs(filter, from).await?;
         Ok(Response::new(Box::pin(batches.map(|batch| Ok(response(&batch?))))))
     }
 

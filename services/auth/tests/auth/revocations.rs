@@ -78,7 +78,7 @@ async fn a_watch_ends_when_the_database_was_lost_and_a_new_one_goes_on() {
     soon(first.message()).await.expect("open").expect("a beat");
     sqlx::query(
         "select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = current_database() and pid <> pg_backend_pid() and query ilike '%select 1%' or query ilike 'listen%'",
+         where datname = current_database() and (query = 'select 1' or query like 'LISTEN%')",
     )
     .execute(&house.db.owner().await)
     .await
