@@ -13,7 +13,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::house;
 
-/// Lines of the log that are shown when a step fails.
+/// Lines of the log that are shown when a step fails: of its beginning …
+const HEAD: usize = 8;
+/// … and of its end.
 const TAIL: usize = 30;
 
 /// A step that runs.
@@ -77,7 +79,7 @@ impl Step {
             return Ok(());
         }
         self.bar.finish_and_clear();
-        bail!("{} failed. {remedy}\nThe end of {}:\n{}", self.name, self.log().display(), self.tail());
+        bail!("{} failed. {remedy}\nFrom {}:\n{}", self.name, self.log().display(), self.tail());
     }
 
     /// The step's log file.
@@ -90,11 +92,16 @@ impl Step {
         house::own_target().join(format!("{name}.log"))
     }
 
-    /// The end of the step's log.
+    /// The beginning and the end of the step's log.
     pub fn tail(&self) -> String {
         let text = fs::read(self.log()).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(TAIL)..].iter().map(|line| format!("  {line}\n")).collect()
+        let left_out = lines.len().saturating_sub(HEAD + TAIL);
+        let shown = |lines: &[&str]| lines.iter().map(|line| format!("  {line}\n")).collect::<String>();
+        if left_out == 0 {
+            return shown(&lines);
+        }
+        format!("{}  … {left_out} lines …\n{}", shown(&lines[..HEAD]), shown(&lines[HEAD + left_out..]))
     }
 
     /// How long it has run.

@@ -43,7 +43,7 @@ pub fn run() -> anyhow::Result<()> {
     let files = files()?;
     let allowed = fs::read_to_string(root.join(ALLOWED)).unwrap_or_default();
     let home = std::env::home_dir().map(|dir| format!("{}/", dir.display()));
-    let place = root.parent().map(|dir| format!("{}/", dir.display()));
+    let place = Some(format!("{}/", root.display()));
     let machine: Vec<String> = [home, place].into_iter().flatten().filter(|path| path.len() > 2).collect();
     let found = apply_exceptions(check(&files, &machine), &allowed);
     found.iter().for_each(|finding| println!("{finding}"));
@@ -127,7 +127,7 @@ fn without_tests<'a>(path: &str, text: &'a str) -> &'a str {
 
 /// The first line says what a file is for.
 fn header(path: &str, text: &str, found: &mut Vec<Finding>) {
-    let first = text.lines().next().unwrap_or_default();
+    let first = text.lines().find(|line| !line.starts_with("#!/")).unwrap_or_default();
     let starts: &[&str] = match path.rsplit('.').next() {
         Some("rs") => &["//! "],
         Some("sql") => &["-- "],
@@ -215,7 +215,8 @@ fn siblings(path: &str, name: &str, text: &str, found: &mut Vec<Finding>) {
     for part in ["dependencies", "dev-dependencies", "build-dependencies"] {
         let named = manifest.get(part).and_then(toml::Value::as_table);
         for other in named.into_iter().flat_map(toml::Table::keys) {
-            let sibling = other.strip_prefix("devstudio-").filter(|other| SIBLINGS.contains(other));
+            let sibling =
+                other.strip_prefix("devstudio-").filter(|other| *other != name && SIBLINGS.contains(other));
             if let Some(sibling) = sibling {
                 found.push(finding(path, 1, "siblings", format!("{name} must not depend on {sibling}")));
             }
@@ -235,10 +236,16 @@ fn everywhere(path: &str, text: &str, machine: &[String], found: &mut Vec<Findin
                 found.push(finding(path, number + 1, "registry", "names the host of a package registry"));
             }
         }
-        if machine.iter().any(|place| line.contains(place.as_str())) {
+        if machine.iter().any(|place| names_path(line, place)) {
             found.push(finding(path, number + 1, "machine", "names a path of this machine"));
         }
     }
+}
+
+/// Is the path there, and not as the end of a longer one?
+fn names_path(line: &str, path: &str) -> bool {
+    let before = |at: usize| line[..at].chars().next_back();
+    line.match_indices(path).any(|(at, _)| before(at).is_none_or(|c| !c.is_alphanumeric()))
 }
 
 /// Both languages say the same things.
@@ -323,7 +330,7 @@ mod tests {
 
     #[test]
     fn siblings_do_not_know_each_other() {
-        let text = "[dependencies]\ndevstudio-kit.workspace = true\ndevstudio-billing.workspace = true\n";
+        let text = "[dependencies]\ndevstudio-auth.workspace = true\ndevstudio-billing.workspace = true\n";
         assert_eq!(rules("services/auth/Cargo.toml", text), ["siblings"]);
         assert_eq!(rules("services/devstudio/Cargo.toml", text), [""; 0]);
     }
@@ -342,6 +349,7 @@ mod tests {
         let host = concat!("see https://regis", "try.example.org/x\n");
         assert_eq!(rules("README.md", host), ["registry"]);
         assert_eq!(rules("README.md", "cd /home/somebody/clone\n"), ["machine"]);
+        assert_eq!(rules("README.md", "cd /srv/home/somebody/clone\n"), [""; 0]);
         assert_eq!(rules("README.md", "https://example.org/registry\n"), [""; 0]);
     }
 
