@@ -4,7 +4,7 @@ use time::Duration;
 
 /// Settings of Auth. Access tokens always last 15 minutes and tickets 30 seconds.
 #[derive(Debug, Clone, clap::Args)]
-#[group(id = "auth-settings")]
+#[group(skip)]
 pub struct Config {
     /// Cost of bcrypt for new passwords, as the power of two of its rounds. Older hashes are renewed at sign-in.
     #[arg(
