@@ -150,6 +150,7 @@ class Run {
         const {ask, meter, pieces, signal} = this;
         const tokens = this.sitting?.generate(ask.sampling, signal);
         if (tokens === undefined) return "error";
+        const isAborted = () => signal.aborted;
         let finishReason: FinishReason | undefined;
         try {
             while (true) {
@@ -158,14 +159,14 @@ class Run {
                     break;
                 }
                 const leave = await meter.leave(signal);
-                if (signal.aborted) break;
+                if (isAborted()) break;
                 if (leave !== "go") {
                     finishReason = leave;
                     break;
                 }
                 const next = await tokens.next();
                 if (next.done === true) {
-                    if (!signal.aborted) finishReason = "stop";
+                    if (!isAborted()) finishReason = "stop";
                     break;
                 }
                 meter.count();

@@ -122,7 +122,7 @@ describe("an answer", () => {
         const [first, again] = [await mesh.call("complete", {prompt: "def f(", maxTokens: 12, temperature: 0}, dev), await mesh.call("complete", {prompt: "def f(", maxTokens: 12, temperature: 0}, dev)];
         assert.equal(first.text, again.text);
         assert.equal(first.usage?.completionTokens, 12);
-        assert.equal(first.usage?.promptTokens, (await mesh.call("countTokens", {text: "def f("}, dev)).tokens);
+        assert.equal(first.usage.promptTokens, (await mesh.call("countTokens", {text: "def f("}, dev)).tokens);
     });
 
     it("embeds each text as a vector of length 1, billed at its tokens", async () => {

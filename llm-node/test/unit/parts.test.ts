@@ -15,9 +15,9 @@ import {ensureAllowed, isPrivate} from "#src/download.js";
 import {availableMemory} from "#src/engine.js";
 import {Fault} from "#src/fault.js";
 import {idOf} from "#src/files.js";
-import {ReserveRequestSchema} from "#src/gen/devstudio/billing/v1/billing_pb.js";
+import {ReserveRequestSchema, UsageStatus} from "#src/gen/devstudio/billing/v1/billing_pb.js";
 import {Reason} from "#src/gen/devstudio/errors/v1/reason_pb.js";
-import {EmbedRequestSchema, type Granularity} from "#src/gen/devstudio/llm/v1/llm_pb.js";
+import {EmbedRequestSchema} from "#src/gen/devstudio/llm/v1/llm_pb.js";
 import {Journal} from "#src/journal.js";
 import {Log} from "#src/logs.js";
 import {parseTraceparent} from "#src/telemetry.js";
@@ -50,7 +50,9 @@ describe("field rules", () => {
         assert.throws(() => check(""), keyword("required"));
         assert.throws(() => check("no-uuid"), keyword("format"));
         assert.throws(() => check("5b25d93d-5810-4636-af43-67291ba2eb40", -1), keyword("minimum"));
-        assert.throws(() => validate(EmbedRequestSchema, create(EmbedRequestSchema, {input: ["a"], granularity: 9 as Granularity})), keyword("enum"));
+        const odd = create(EmbedRequestSchema, {input: ["a"]});
+        Object.assign(odd, {granularity: 9});
+        assert.throws(() => validate(EmbedRequestSchema, odd), keyword("enum"));
     });
 
     it("count bytes of UTF-8, not letters", () => {
@@ -72,7 +74,7 @@ describe("the journal", () => {
         appendFileSync(join(path, "one.journal"), "12");
         assert.deepEqual(journal.unsettled(), [{opening, produced: 2, ending: undefined}]);
         journal.remove("one");
-        const ending = {promptTokens: 7, completionTokens: 3, cachedTokens: 0, status: 1, ttftMs: 1, totalMs: 2, errorReason: ""};
+        const ending = {promptTokens: 7, completionTokens: 3, cachedTokens: 0, status: UsageStatus.OK, ttftMs: 1, totalMs: 2, errorReason: ""};
         const ended = journal.open(opening);
         ended.mark(3);
         ended.end(ending);
