@@ -6,6 +6,7 @@ use crate::engine::Isolation;
 
 /// Settings of the sandbox.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Config {
     /// Where working copies and other files of runs are kept; each instance has a folder of its own below it.
     #[arg(long, env = "DEVSTUDIO_SANDBOX_DIR", default_value = "/tmp/devstudio")]

@@ -355,6 +355,11 @@ fn remove_entry(folder: &OwnedFd, name: &CStr) -> Result<(), SandboxError> {
 
 /// Makes a folder of our own (0700), refusing one that a stranger or a link put in its place.
 pub fn private_folder(path: &Path) -> Result<(), SandboxError> {
+    own_folder(path, 0o700)
+}
+
+/// Makes a folder of our own with these rights, refusing one that a stranger or a link put in its place.
+pub fn own_folder(path: &Path, mode: u32) -> Result<(), SandboxError> {
     match rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(0o700)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error).doing("making a private folder"),
@@ -365,7 +370,7 @@ pub fn private_folder(path: &Path) -> Result<(), SandboxError> {
     if stat.st_uid != rustix::process::geteuid().as_raw() {
         return Err(SandboxError::Internal(format!("{} belongs to somebody else", path.display())));
     }
-    rustix::fs::fchmod(&handle, Mode::from_raw_mode(0o700)).doing("closing a private folder")
+    rustix::fs::fchmod(&handle, Mode::from_raw_mode(mode)).doing("closing a private folder")
 }
 
 #[cfg(test)]

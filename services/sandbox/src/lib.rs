@@ -204,6 +204,7 @@ fn instance_folder(shared: &Path, instance: &str) -> Result<PathBuf, SandboxErro
         return Err(SandboxError::Internal(format!("{} is not a folder", shared.display())));
     }
     let folder = shared.join(instance);
-    fs::private_folder(&folder)?;
+    // the supervisor keeps its sockets beside ours, and the database's account passes through; all in it is private
+    fs::own_folder(&folder, 0o711)?;
     Ok(folder)
 }
