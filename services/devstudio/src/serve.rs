@@ -144,7 +144,7 @@ pub async fn run(args: Args, paths: &Paths, telemetry: &telemetry::Config) -> an
     for service in own.iter().copied().filter(|service| *service != Service::Edge) {
         let pool = pool(&args, service)?;
         databases.push((service, pool.clone()));
-        routes = merge(routes, service_routes(service, pool, &mesh, &args));
+        routes = merge(routes, service_routes(service, pool, &mesh, &args, paths).await?);
     }
     let router = server::guarded(routes, keys);
     for service in own.iter().copied() {
@@ -208,9 +208,15 @@ pub async fn run(args: Args, paths: &Paths, telemetry: &telemetry::Config) -> an
 }
 
 /// The routes of one service.
-fn service_routes(service: Service, pool: PgPool, mesh: &Mesh, args: &Args) -> Routes {
+async fn service_routes(
+    service: Service,
+    pool: PgPool,
+    mesh: &Mesh,
+    args: &Args,
+    paths: &Paths,
+) -> anyhow::Result<Routes> {
     let (mesh, clock) = (mesh.seen_by(service), Clock::system());
-    match service {
+    Ok(match service {
         Service::Auth => {
             devstudio_auth::routes(devstudio_auth::Deps { pool, mesh, clock, config: args.auth.clone() })
         }
@@ -220,14 +226,13 @@ fn service_routes(service: Service, pool: PgPool, mesh: &Mesh, args: &Args) -> R
             devstudio_billing::spawn_sweeper(deps.clone());
             devstudio_billing::routes(deps)
         }
-        Service::Sandbox => devstudio_sandbox::routes(devstudio_sandbox::Deps {
-            pool,
-            mesh,
-            clock,
-            config: args.sandbox.clone(),
-        }),
+        Service::Sandbox => {
+            let (config, log) = (args.sandbox.clone(), Some(Log::start(service, &mesh)));
+            let deps = devstudio_sandbox::Deps { pool, clock, config, log, data_dir: paths.data.clone() };
+            devstudio_sandbox::routes(deps).await.context("start the sandbox")?
+        }
         Service::Edge | Service::Llm => Routes::default(),
-    }
+    })
 }
 
 fn merge(routes: Routes, more: Routes) -> Routes {

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use devstudio_kit::{
     Fault, Mesh, Reason,
-    identity::{IDENTITY_HEADER, Identity, REQUEST_ID_HEADER, SERVICE_HEADER},
+    identity::{CLIENT_IP_HEADER, IDENTITY_HEADER, Identity, REFRESH_TOKEN_HEADER, REQUEST_ID_HEADER, SERVICE_HEADER},
     rpc::{Access, Method, RateClass},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -16,9 +16,6 @@ use crate::{
     revocation::Revocations,
     session,
 };
-
-/// Metadata that tells services where a call comes from.
-pub const CLIENT_IP_HEADER: &str = "x-devstudio-client-ip";
 
 /// Who stands at the door.
 #[derive(Debug, Clone)]
@@ -169,7 +166,7 @@ impl Pass {
             headers.insert(CLIENT_IP_HEADER, ip);
         }
         if let Some(token) = &self.refresh_token {
-            headers.insert(session::REFRESH_HEADER, token.clone());
+            headers.insert(REFRESH_TOKEN_HEADER, token.clone());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! JSON-RPC 2.0 and its relatives: `POST /rpc`, `POST /rpc/<method>`, the brief's REST names, SSE and NDJSON.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -24,6 +24,8 @@ use crate::{
     reply, transcode,
 };
 
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most calls in one batch.
 const MAX_BATCH: usize = 100;
 
@@ -358,14 +360,15 @@ fn parts(request: Request) -> (Option<IpAddr>, Accept, HeaderMap, Body) {
 }
 
 async fn parse(body: Body) -> Result<Value, Fault> {
-    let bytes = match Limited::new(body, MAX_JSON_BYTES).collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
+    let whole = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_JSON_BYTES).collect());
+    let bytes = match whole.await {
+        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
             let fault =
                 Fault::new(Reason::BodyTooLarge, format!("a request has at most {MAX_JSON_BYTES} bytes"));
             return Err(fault.with("limit", MAX_JSON_BYTES));
         }
-        Err(_) => return Err(Fault::new(Reason::ParseError, "the body did not arrive whole")),
+        Ok(Err(_)) | Err(_) => return Err(Fault::new(Reason::ParseError, "the body did not arrive whole")),
     };
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Value::Null);

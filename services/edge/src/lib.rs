@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Settings of the edge.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Config {
     /// Where the Studio and all APIs are served.
     #[arg(long, env = "DEVSTUDIO_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR:PORT")]

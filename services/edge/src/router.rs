@@ -15,7 +15,10 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::{
+    compression::CompressionLayer,
+    cors::{AllowOrigin, CorsLayer},
+};
 
 use crate::{Config, assets, door::Door, json, probe, reply, socket};
 
@@ -86,7 +89,15 @@ async fn anything_else(door: Door, web: Option<Arc<PathBuf>>, request: Request) 
     }
     let path = request.uri().path();
     if matches!(*request.method(), Method::GET | Method::HEAD) && !path.starts_with("/rpc") {
-        return assets::serve(web.as_deref().map(PathBuf::as_path), path, request.headers()).await;
+        let files = service_fn(move |request: Request| {
+            let web = web.clone();
+            async move {
+                let (dir, path) = (web.as_deref().map(PathBuf::as_path), request.uri().path());
+                Ok::<_, std::convert::Infallible>(assets::serve(dir, path, request.headers()).await)
+            }
+        });
+        let Ok(response) = CompressionLayer::new().layer(files).oneshot(request).await;
+        return response.map(Body::new);
     }
     let fault = Fault::new(
         Reason::UnknownMethod,

@@ -1,18 +1,15 @@
-//! The browser's session: the refresh token is a cookie that only Refresh and Logout read, and that no page sees.
+//! The browser's session: the refresh token is a cookie that only Refresh, Logout and ChangePassword read, and that no page sees.
 
 use cookie::{Cookie, SameSite, time::Duration};
-use devstudio_kit::rpc::Method;
+use devstudio_kit::{identity::REFRESH_TOKEN_HEADER, rpc::Method};
 use http::{HeaderMap, HeaderValue, header};
-
-/// Metadata in which Auth gives and takes the refresh token.
-pub const REFRESH_HEADER: &str = "x-devstudio-refresh-token";
 
 const COOKIE: &str = "devstudio_refresh";
 const DAYS: i64 = 30;
 
-/// The refresh token of a browser's call to Refresh or Logout, if its page is of our own origin.
+/// The refresh token of a browser's call to one of the methods that ask for it, if its page is of our own origin.
 pub fn refresh_token(method: &Method, headers: &HeaderMap) -> Option<HeaderValue> {
-    if !matches!(method.name.as_str(), "user.refresh" | "user.logout") || !same_origin(headers) {
+    if !matches!(method.name.as_str(), "user.refresh" | "user.logout" | "user.change_password") || !same_origin(headers) {
         return None;
     }
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
@@ -26,7 +23,7 @@ pub fn refresh_token(method: &Method, headers: &HeaderMap) -> Option<HeaderValue
 /// Turns the refresh token in a response's headers into a cookie; an ended session removes it. Raw gRPC clients keep
 /// no cookies and are not harmed by one.
 pub fn set_cookie(method: &Method, headers: &mut HeaderMap) {
-    let token = headers.remove(REFRESH_HEADER);
+    let token = headers.remove(REFRESH_TOKEN_HEADER);
     let cookie = match (&token, method.name.as_str()) {
         (Some(token), _) => Cookie::build((COOKIE, token.to_str().unwrap_or_default().to_owned()))
             .max_age(Duration::days(DAYS)),
@@ -59,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn only_refresh_and_logout_read_the_cookie_and_only_from_our_own_pages() {
+    fn only_methods_of_the_session_read_the_cookie_and_only_from_our_own_pages() {
         let method = |name| Index::get().by_name(name).expect("in the contract");
         let own = [("cookie", "a=b; devstudio_refresh=t0k"), ("host", "x:1"), ("origin", "http://x:1")];
         assert_eq!(
@@ -73,10 +70,10 @@ mod tests {
 
     #[test]
     fn the_token_leaves_as_a_cookie_that_no_script_reads() {
-        let mut answer = headers(&[(REFRESH_HEADER, "t0k")]);
+        let mut answer = headers(&[(REFRESH_TOKEN_HEADER, "t0k")]);
         set_cookie(Index::get().by_name("user.login").expect("in the contract"), &mut answer);
         let cookie = answer[header::SET_COOKIE].to_str().expect("text");
         assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
-        assert!(!answer.contains_key(REFRESH_HEADER));
+        assert!(!answer.contains_key(REFRESH_TOKEN_HEADER));
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use devstudio_proto::auth::v1::Role;
 use ed25519_dalek::{
     VerifyingKey,
-    pkcs8::{DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, spki::der::pem::LineEnding},
+    pkcs8::{KeypairBytes, DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, spki::der::pem::LineEnding},
 };
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -223,7 +223,9 @@ impl Keyring {
             rand::TryRngCore::try_fill_bytes(&mut rand::rngs::OsRng, &mut seed)
                 .map_err(std::io::Error::other)?;
             let key = ed25519_dalek::SigningKey::from_bytes(&seed);
-            let private_pem = key.to_pkcs8_pem(LineEnding::LF).map_err(std::io::Error::other)?;
+            // without the public half: that is PKCS#8 version 1, the one that Node's crypto reads
+            let private = KeypairBytes { secret_key: seed, public_key: None };
+            let private_pem = private.to_pkcs8_pem(LineEnding::LF).map_err(std::io::Error::other)?;
             let public_pem =
                 key.verifying_key().to_public_key_pem(LineEnding::LF).map_err(std::io::Error::other)?;
             fs::write(public.join(format!("{service}.pem")), public_pem)?;

@@ -14,6 +14,7 @@ use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util:
 
 /// Settings of logs and traces.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Config {
     /// How logs are written.
     #[arg(long, env = "DEVSTUDIO_LOG_FORMAT", value_enum, default_value = "pretty", global = true)]
