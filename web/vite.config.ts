@@ -12,7 +12,7 @@ export default defineConfig({
   plugins: [
     react(),
     tailwindcss(),
-    paraglideVitePlugin({
+    !process.env["VITEST"] && paraglideVitePlugin({
       project: "./project.inlang",
       outdir: "./src/paraglide",
       strategy: ["localStorage", "preferredLanguage", "baseLocale"],

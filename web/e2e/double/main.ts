@@ -92,9 +92,9 @@ function file(path: string, request: IncomingMessage, response: ServerResponse):
 
 /** JSON as the edge writes it. */
 function edgeJson<D extends DescMessage>(schema: D, message: MessageShape<D>): JsonValue {
-  const bare = (value: JsonValue, key = ""): JsonValue => {
-    if (Array.isArray(value)) return value.map((v) => bare(v, key));
-    if (typeof value === "object" && value !== null) return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, bare(v, k)]));
+  const bare = (value: JsonValue): JsonValue => {
+    if (Array.isArray(value)) return value.map(bare);
+    if (typeof value === "object" && value !== null) return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, bare(v)]));
     if (typeof value !== "string") return value;
     const found = /^(LEVEL|JOB_STATE|JOB_KIND)_(\w+)$/.exec(value);
     if (!found) return value;

@@ -11,7 +11,7 @@ import { ApiKeySchema, AuthService, Role, UserSchema, type User } from "../../sr
 import { Level, LogService, type LogEntry, type LogFilter } from "../../src/gen/devstudio/auth/v1/log_pb.ts";
 import { BillingService, BudgetSchema, GroupBy, Kind, Scope, UsageRowSchema, UsageStatus, UsageSumSchema, type UsageRow } from "../../src/gen/devstudio/billing/v1/billing_pb.ts";
 import { JobKind, JobSchema, JobState, LlmService, ModelState, WatchStatsResponseSchema } from "../../src/gen/devstudio/llm/v1/llm_pb.ts";
-import { Isolation, OutputStream, RunExecResponseSchema, RunStatus, SandboxService, type RunExecRequest, type StreamExecResponseSchema } from "../../src/gen/devstudio/sandbox/v1/run_pb.ts";
+import { EngineSchema, Isolation, OutputStream, RunExecResponseSchema, RunStatus, SandboxService, type RunExecRequest, type StreamExecResponseSchema } from "../../src/gen/devstudio/sandbox/v1/run_pb.ts";
 import { EntryKind, EntrySchema, WorkspaceService } from "../../src/gen/devstudio/sandbox/v1/workspace_pb.ts";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../src/gen/google/rpc/error_details_pb.ts";
 import { id, jobs, line, models, newRun, people, runs, sampleFiles, sampleLog, sampleUsage, type StoredFile } from "./data.ts";
@@ -85,8 +85,9 @@ const answers = {
 
 async function* execute(user: User, exec: RunExecRequest, signal: AbortSignal): AsyncGenerator<MessageInitShape<typeof StreamExecResponseSchema>> {
   const execId = randomUUID();
+  const isolation = exec.engine === "run" ? Isolation.PROCESS : exec.engine === "wasm" ? Isolation.WASM : Isolation.GVISOR;
   const dir = await mkdtemp(join(tmpdir(), "double-"));
-  const entry = { owner: user.userId, run: newRun({ execId, engine: exec.engine, runtime: exec.runtime, title: exec.path || (exec.code.trim().split("\n")[0] ?? ""), isolation: Isolation.GVISOR, startedAt: timestampNow(), request: exec }) } as (typeof runs)[number];
+  const entry = { owner: user.userId, run: newRun({ execId, engine: exec.engine, runtime: exec.runtime, title: exec.path || (exec.code.trim().split("\n")[0] ?? ""), isolation, startedAt: timestampNow(), request: exec }) } as (typeof runs)[number];
   runs.unshift(entry);
   try {
     for (const [path, file] of filesOf(user)) {
@@ -95,7 +96,7 @@ async function* execute(user: User, exec: RunExecRequest, signal: AbortSignal): 
     }
     const started = Date.now();
     let seq = 1n;
-    yield { seq: seq++, event: { case: "started", value: { execId, isolation: Isolation.GVISOR } } };
+    yield { seq: seq++, event: { case: "started", value: { execId, isolation } } };
     log(Level.INFO, "sandbox", `run ${exec.path || "code"} started`, { exec_id: execId });
     const node = exec.runtime === "node";
     const command = exec.engine === "wasm" ? ["echo", "3"] : [node ? "node" : "python3", ...(exec.path ? [exec.path] : [node ? "-e" : "-c", exec.code]), ...exec.args];
@@ -126,7 +127,7 @@ async function* execute(user: User, exec: RunExecRequest, signal: AbortSignal): 
     clearTimeout(timer);
     const status = timeout ? RunStatus.TIMEOUT : code === 0 ? RunStatus.SUCCEEDED : code === null ? RunStatus.CANCELLED : RunStatus.NONZERO_EXIT;
     const wallMs = Date.now() - started;
-    const result = create(RunExecResponseSchema, { execId, exitCode: code ?? -1, stdout: all[1] ?? "", stderr: all[2] ?? "", status, isolation: Isolation.GVISOR, wallMs, cpuMs: Math.round(wallMs * 0.6), maxRssBytes: 14_680_064n, facts: { layers: ["gvisor", "userns", "net", "pid", "seccomp"], limits: { memory: "cgroup", pids: "cgroup", cpu: "cgroup", disk: "overlay" } }, changedPaths: exec.path.includes("colors") ? ["out/colors.txt"] : [], rejectedPaths: exec.path.includes("colors") ? { "/etc/passwd": "outside the workspace" } : {} });
+    const result = create(RunExecResponseSchema, { execId, exitCode: code ?? -1, stdout: all[1] ?? "", stderr: all[2] ?? "", status, isolation, wallMs, cpuMs: Math.round(wallMs * 0.6), maxRssBytes: 14_680_064n, facts: { layers: ["userns", "mount", "pid", "net", "seccomp", "landlock-7"], limits: { memory: "cgroup", pids: "cgroup", cpu: "cgroup", disk: "overlay" } }, changedPaths: exec.path.includes("colors") ? ["out/colors.txt"] : [], rejectedPaths: exec.path.includes("colors") ? { "/etc/passwd": "outside the workspace" } : {} });
     Object.assign(entry.run, { status, exitCode: code ?? -1, wallMs });
     entry.result = result;
     log(code === 0 ? Level.INFO : Level.WARN, "sandbox", `run ended: ${RunStatus[status]} after ${wallMs} ms`, { exec_id: execId });
@@ -292,13 +293,14 @@ export function routes(router: ConnectRouter): void {
     listEngines(_request, ctx) {
       caller(ctx);
       const facts = { layers: ["userns", "mount", "pid", "net", "seccomp", "landlock-7"], limits: { memory: "cgroup", pids: "cgroup", cpu: "cgroup", disk: "overlay" } };
-      return { engines: [
+      const engines: MessageInitShape<typeof EngineSchema>[] = [
         { engine: "fs", available: true, isolation: Isolation.PROCESS, provider: "Landlock", facts },
         { engine: "run", available: true, isolation: Isolation.PROCESS, runtimes: { python: "3.11.2", node: "20.20.2" }, provider: "Linux namespaces", facts },
         { engine: "wasm", available: true, isolation: Isolation.WASM, runtimes: { wasi: "preview1" }, provider: "Wasmer 7.4", facts },
         { engine: "micro:python", available: true, isolation: Isolation.GVISOR, runtimes: { python: "3.11.2" }, provider: "gVisor release-20221202", facts },
         { engine: "micro:node", available: false, isolation: Isolation.HARDWARE_VM, provider: "microsandbox 0.7.11", remedy: "The processor shows neither svm nor vmx. Use a machine with virtualisation." },
-      ] };
+      ];
+      return { engines: engines.map((engine) => create(EngineSchema, engine)) };
     },
   });
   router.service(BillingService, {
@@ -311,7 +313,7 @@ export function routes(router: ConnectRouter): void {
       const rows = state.usage.filter((r) => (request.everyone || r.userId === (request.userId || me.userId)) && Number(r.createdAt?.seconds ?? 0n) >= from);
       const key = (r: UsageRow) => (request.groupBy === GroupBy.DAY ? new Date(Number(r.createdAt?.seconds ?? 0n) * 1000).toISOString().slice(0, 10) : request.groupBy === GroupBy.MODEL ? r.modelId : request.groupBy === GroupBy.USER ? r.userId : "");
       const sum = (group: string, of: UsageRow[]) => create(UsageSumSchema, { group, requests: BigInt(of.length), promptTokens: BigInt(of.reduce((s, r) => s + r.promptTokens, 0)), completionTokens: BigInt(of.reduce((s, r) => s + r.completionTokens, 0)), cachedTokens: BigInt(of.reduce((s, r) => s + r.cachedTokens, 0)), totalMs: BigInt(of.reduce((s, r) => s + r.totalMs, 0)) });
-      return { total: sum("", rows), groups: [...Map.groupBy?.(rows, key) ?? groupOf(rows, key)].map(([group, of]) => sum(group, of)) };
+      return { total: sum("", rows), groups: [...groupOf(rows, key)].map(([group, of]) => sum(group, of)) };
     },
     listUsage(request, ctx) {
       const me = caller(ctx, request.everyone);

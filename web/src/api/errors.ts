@@ -1,7 +1,7 @@
 // The one translator: from any failure to what happened, what it means and what to do, in the person's language.
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb";
-import { bytes, dateTime, number } from "../lib/format";
+import { bytes, date, number, thisMonth } from "../lib/format";
 import { m } from "../paraglide/messages";
 
 /** A failure in words. */
@@ -44,7 +44,7 @@ export function explain(cause: unknown): Fault {
   const retryAfterMs = retry ? Number(retry.seconds) * 1000 + Math.round(retry.nanos / 1e6) : Number(details["retry_after_ms"] ?? 0);
   const fields: Record<string, string> = {};
   for (const violation of error.findDetails(BadRequestSchema)[0]?.fieldViolations ?? []) fields[violation.field.replace(/^\//, "").replaceAll("/", ".")] = violation.description;
-  const requestId = error.metadata.get("x-request-id") ?? details["request_id"] ?? "";
+  const requestId = (error.metadata.get("x-request-id") ?? details["request_id"] ?? "").split(",")[0] ?? "";
   return say(info?.reason ?? withoutReason(error), statusOf(error.code), requestId, retryAfterMs, details, fields, error.rawMessage);
 }
 
@@ -77,7 +77,7 @@ function wordsOf(reason: string, d: Record<string, string>, seconds: number, raw
     case "MODEL_LOADING": return { title: m.err_model_loading_title(), meaning: m.err_costs_nothing(), action: m.err_wait_action({ seconds }) };
     case "MODEL_TOO_LARGE": return { title: m.err_model_large_title(), meaning: m.err_model_large_meaning() };
     case "QUANT_NOT_ALLOWED": return { title: m.err_quant_title() };
-    case "TOKEN_BUDGET_EXCEEDED": return { title: d["scope"] === "key" ? m.err_budget_key_title() : m.err_budget_title({ month: new Intl.DateTimeFormat(m.locale_tag(), { month: "long" }).format(new Date()) }), meaning: m.err_budget_meaning({ used: number(Number(d["used"] ?? 0)), limit: number(Number(d["limit"] ?? 0)), date: d["resets_at"] ? dateTime(Date.parse(d["resets_at"])) : "" }), action: m.err_budget_action() };
+    case "TOKEN_BUDGET_EXCEEDED": return { title: d["scope"] === "key" ? m.err_budget_key_title() : m.err_budget_title({ month: thisMonth() }), meaning: m.err_budget_meaning({ used: number(Number(d["used"] ?? 0)), limit: number(Number(d["limit"] ?? 0)), resets: d["resets_at"] ? m.err_budget_resets({ date: date(Date.parse(d["resets_at"])) }) : "" }), action: m.err_budget_action() };
     case "RATE_LIMITED": return { title: m.err_rate_title(), action: m.err_wait_action({ seconds }) };
     case "QUEUE_FULL": return { title: m.err_queue_title(), meaning: m.err_costs_nothing(), action: m.err_wait_action({ seconds: Math.max(seconds, 3) }) };
     case "CONTEXT_OVERFLOW": return { title: m.err_context_title(), meaning: m.err_context_meaning({ prompt: number(Number(d["prompt_tokens"] ?? 0)), size: number(Number(d["context_size"] ?? 0)) }), action: m.err_context_action() };

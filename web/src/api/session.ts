@@ -105,5 +105,5 @@ function endsSoon(): boolean {
 }
 
 function alone<T>(work: () => Promise<T>): Promise<T> {
-  return "locks" in navigator ? navigator.locks.request("devstudio.refresh", work) : work();
+  return navigator.locks ? navigator.locks.request("devstudio.refresh", work) : work();
 }

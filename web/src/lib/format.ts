@@ -8,6 +8,10 @@ export const compact = (value: number) => new Intl.NumberFormat(tag(), { notatio
 export const percent = (share: number) => new Intl.NumberFormat(tag(), { style: "percent", maximumFractionDigits: 0 }).format(share);
 export const dateTime = (ms: number) => new Intl.DateTimeFormat(tag(), { dateStyle: "medium", timeStyle: "short" }).format(ms);
 export const date = (ms: number) => new Intl.DateTimeFormat(tag(), { dateStyle: "medium" }).format(ms);
+/** The name of this month. */
+export const thisMonth = () => new Intl.DateTimeFormat(tag(), { month: "long" }).format(new Date());
+/** This moment. */
+export const nowText = () => dateTime(Date.now());
 export const clock = (ms: number) => new Intl.DateTimeFormat(tag(), { hour: "2-digit", minute: "2-digit" }).format(ms);
 
 /** Bytes with a binary unit, such as "611 KiB". */

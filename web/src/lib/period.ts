@@ -9,4 +9,6 @@ export function periodStart(period: Period, now = new Date()): Date {
   const days = period === "week" ? 6 : 364;
   return new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate() - days));
 }
+/** When a period ends: now. */
+export const periodEnd = () => new Date();
 export const timestampOf = (date: Date): Timestamp => timestampFromDate(date);

@@ -90,7 +90,7 @@ function Side() {
     <section aria-label="DevStudio" className="signin-side flex w-[53%] flex-col justify-between border-r border-line bg-canvas p-14 max-wide:p-9 phone-hidden">
       <div className="flex items-center gap-3"><Mark size={32} /><span className="text-lg font-semibold text-fg">DevStudio</span></div>
       <div className="max-w-130">
-        <p className="text-display font-semibold tracking-tight text-balance text-fg">{m.signin_claim()}</p>
+        <p className="text-display font-semibold tracking-tight whitespace-pre-line text-fg">{m.signin_claim()}</p>
         <p className="mt-3 text-base">{m.signin_claim_about()}</p>
         <ol className="mt-8 rounded-card border border-line-2 bg-panel py-2">
           {steps.map((step, i) => (

@@ -30,11 +30,12 @@ export function ApiKeys({ userId = "" }: { userId?: string }) {
       {keys.data && list.length === 0 && <p className="px-4 py-3 text-sm">{m.keys_none()}</p>}
       <ul>
         {list.map((key) => (
-          <li key={key.keyId} className="flex min-h-11 flex-wrap items-center gap-x-3 gap-y-1 border-b border-line px-4 py-1.5 text-sm">
-            <KeyRound size={14} aria-hidden className="text-fg-3" />
-            <span className="font-code text-xs text-fg">{key.prefix}…{key.lastFour}</span>
-            <span className="min-w-0 flex-1 truncate text-fg-2">{key.name}</span>
-            <span className="text-xs text-fg-3">{key.lastUsedAt ? m.key_used({ ago: ago(timestampMs(key.lastUsedAt)) }) : m.key_unused()}{key.expiresAt && !key.revokedAt ? ` · ${m.key_until({ date: date(timestampMs(key.expiresAt)) })}` : ""}</span>
+          <li key={key.keyId} className="flex min-h-13 items-center gap-3 border-b border-line px-4 py-1.5 text-sm">
+            <KeyRound size={14} aria-hidden className="shrink-0 text-fg-3" />
+            <div className="min-w-0 flex-1">
+              <p className="truncate"><span className="text-fg">{key.name}</span> <span className="font-code ml-1 text-xs">{key.prefix}…{key.lastFour}</span></p>
+              <p className="truncate text-xs text-fg-3">{key.lastUsedAt ? m.key_used({ ago: ago(timestampMs(key.lastUsedAt)) }) : m.key_unused()}{key.expiresAt && !key.revokedAt ? ` · ${m.key_until({ date: date(timestampMs(key.expiresAt)) })}` : ""}</p>
+            </div>
             {key.revokedAt ? <Tag>{m.key_revoked()}</Tag> : <Button small tone="danger-quiet" onClick={() => setRevoking(key)} aria-label={m.key_revoke_named({ name: key.name })}>{m.key_revoke()}</Button>}
           </li>
         ))}

@@ -2,7 +2,7 @@
 import { CircleX, Copy, RefreshCw, ScrollText } from "lucide-react";
 import type { ReactNode } from "react";
 import type { Fault } from "../api/errors";
-import { dateTime } from "../lib/format";
+import { nowText } from "../lib/format";
 import { go } from "../lib/nav";
 import { m } from "../paraglide/messages";
 import { Button } from "./button";
@@ -43,7 +43,7 @@ export function FaultPane({ fault, onRetry }: { fault: Fault; onRetry?: () => vo
         </div>
         <dl className="mt-5 grid grid-cols-[110px_1fr] gap-y-1 border-t border-line pt-4 text-xs">
           {fault.requestId && <><dt className="text-fg-3">{m.request()}</dt><dd className="font-code break-all text-fg">{fault.requestId}</dd></>}
-          <dt className="text-fg-3">{m.time()}</dt><dd className="font-code text-fg">{dateTime(Date.now())}</dd>
+          <dt className="text-fg-3">{m.time()}</dt><dd className="font-code text-fg">{nowText()}</dd>
         </dl>
       </div>
     </div>

@@ -42,7 +42,7 @@ export function Table({ label, head, children }: { label: string; head: { name: 
         <thead>
           <tr className="h-8 border-b border-line">
             {head.map((column) => (
-              <th key={column.name} scope="col" className={cx("label px-4 whitespace-nowrap", column.right ? "text-right" : "text-left", column.wide && "w-full")}>{column.hidden ? <span className="sr-only">{column.name}</span> : column.name}</th>
+              <th key={column.name} scope="col" className={cx("label px-3 whitespace-nowrap first:pl-4 last:pr-4", column.right ? "text-right" : "text-left", column.wide && "w-full")}>{column.hidden ? <span className="sr-only">{column.name}</span> : column.name}</th>
             ))}
           </tr>
         </thead>
@@ -53,4 +53,4 @@ export function Table({ label, head, children }: { label: string; head: { name: 
 }
 
 export const rowClass = "h-10 border-b border-line last:border-b-0 hover:bg-hover";
-export const cellClass = "px-4 py-1.5 whitespace-nowrap";
+export const cellClass = "px-3 py-1.5 whitespace-nowrap first:pl-4 last:pr-4";

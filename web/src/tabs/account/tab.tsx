@@ -5,7 +5,7 @@ import { explain } from "../../api/errors";
 import { useSession } from "../../api/session";
 import { BillingService, GroupBy } from "../../gen/devstudio/billing/v1/billing_pb";
 import { compact, number, span } from "../../lib/format";
-import { periodStart, timestampOf } from "../../lib/period";
+import { periodEnd, periodStart, timestampOf } from "../../lib/period";
 import { m } from "../../paraglide/messages";
 import { ApiKeys } from "../../ui/api-keys";
 import { FaultLine } from "../../ui/fault";
@@ -33,7 +33,7 @@ export default function AccountPage() {
           <Figure name={m.requests()} value={total ? number(total.requests) : "–"} />
           <Figure name={m.inference_time()} value={total ? span(Number(total.totalMs)) : "–"} />
         </div>
-        <UsageChart days={days.data?.groups ?? []} from={from} to={new Date()} />
+        <UsageChart days={days.data?.groups ?? []} from={from} to={periodEnd()} />
         <Card title={m.keys()}><ApiKeys /></Card>
         <Ledger />
       </Page>

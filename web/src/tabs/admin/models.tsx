@@ -36,7 +36,7 @@ export default function ModelsPage() {
       : models.error && !models.data ? <FaultPane fault={explain(models.error)} onRetry={() => void models.refetch()} />
       : list.length === 0 ? <Card><Empty title={m.models_none()} /></Card>
       : (
-        <div className="grid items-start gap-4 wide:grid-cols-[minmax(0,1fr)_300px]">
+        <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-4 wide:grid-cols-[minmax(0,1fr)_280px]">
           <Card className="max-tab:hidden">
             <Table label={m.models()} head={[{ name: m.model(), wide: true }, { name: m.alias() }, { name: m.parameters(), right: true }, { name: "Quant" }, { name: m.size(), right: true }, { name: m.state() }, { name: m.actions(), hidden: true }]}>
               {list.map((x) => <ModelRow key={x.modelId} model={x} job={jobs[x.modelId]} chosen={x === model} onChoose={() => setChosen(x.modelId)} />)}
@@ -68,8 +68,8 @@ function ModelRow({ model, job, chosen, onChoose }: { model: Model; job: Job | u
     <tr className={cx(rowClass, "h-14", chosen && "bg-selected shadow-[inset_2px_0_0_var(--signal)]")}>
       <td className={cx(cellClass, "max-w-0")}>
         <button type="button" onClick={onChoose} aria-pressed={chosen} className="block w-full min-w-40 rounded-tag text-left">
-          <span className="block truncate font-medium text-fg">{model.name || model.modelId}{model.isDefault && <span className="ml-2 text-xs font-normal text-fg-3">{m.model_default()}</span>}</span>
-          <span className="block truncate text-xs text-fg-3">{model.source || m.model_local()}</span>
+          <span className="block truncate font-medium text-fg">{model.name || model.modelId}</span>
+          <span className="block truncate text-xs text-fg-3">{model.isDefault && <span className="text-accent-text">{m.model_default()} · </span>}{model.source || m.model_local()}</span>
         </button>
         <Progress job={job} />
       </td>
@@ -89,9 +89,9 @@ function Progress({ job }: { job: Job | undefined }) {
   const left = Number(job.totalBytes - job.doneBytes) / Math.max(1, Number(job.bytesPerSecond));
   const facts = [percent(job.progress), `${bytes(job.bytesPerSecond)}/s`, job.totalBytes > 0n && job.bytesPerSecond > 0n ? m.time_left({ time: span(left * 1000) }) : ""].filter(Boolean).join(" · ");
   return (
-    <div className="mt-1.5 flex items-center gap-3">
-      <Meter share={job.progress} tone="signal" label={m.downloading_model({ model: job.modelId })} className="flex-1" />
-      <span className="nums text-xs whitespace-nowrap text-fg-3">{facts}</span>
+    <div className="mt-1.5">
+      <Meter share={job.progress} tone="signal" label={m.downloading_model({ model: job.modelId })} />
+      <p className="nums mt-1 truncate text-2xs text-fg-3">{facts}</p>
     </div>
   );
 }

@@ -8,7 +8,7 @@ import { refetch } from "../../api/query";
 import { useSession } from "../../api/session";
 import { AuthService, Role, type User } from "../../gen/devstudio/auth/v1/auth_pb";
 import { BillingService, Scope } from "../../gen/devstudio/billing/v1/billing_pb";
-import { number, percent } from "../../lib/format";
+import { number, percent, thisMonth } from "../../lib/format";
 import { m } from "../../paraglide/messages";
 import { ApiKeys } from "../../ui/api-keys";
 import { Button, IconButton } from "../../ui/button";
@@ -72,7 +72,7 @@ function BudgetPart({ userId, onGrant, onLimit }: { userId: string; onGrant: () 
       {query.error && !query.data && <FaultLine fault={explain(query.error)} />}
       {budget && (
         <>
-          <div className="flex justify-between gap-2 text-sm"><span className="label">{m.budget_month({ month: new Intl.DateTimeFormat(m.locale_tag(), { month: "long" }).format(new Date()) })}</span><span className="nums text-fg">{number(budget.used)}{limit !== null && ` / ${number(limit)}`}</span></div>
+          <div className="flex justify-between gap-2 text-sm"><span className="label">{m.budget_month({ month: thisMonth() })}</span><span className="nums text-fg">{number(budget.used)}{limit !== null && ` / ${number(limit)}`}</span></div>
           {limit !== null && <Meter share={share} label={m.budget_used()} className="my-2" />}
           <p className={share >= 0.96 ? "text-xs text-err" : share >= 0.8 ? "text-xs text-warn" : "text-xs text-fg-3"}>{limit === null ? m.budget_unbounded() : m.budget_share({ share: percent(share), left: number(budget.remaining ?? 0n) })}{budget.granted > 0n && ` · ${m.budget_granted({ tokens: number(budget.granted) })}`}</p>
         </>

@@ -6,7 +6,7 @@ import { explain } from "../../api/errors";
 import { AuthService } from "../../gen/devstudio/auth/v1/auth_pb";
 import { BillingService, GroupBy, type UsageSum } from "../../gen/devstudio/billing/v1/billing_pb";
 import { compact, number, percent, span } from "../../lib/format";
-import { periodStart, timestampOf, type Period } from "../../lib/period";
+import { periodEnd, periodStart, timestampOf, type Period } from "../../lib/period";
 import { m } from "../../paraglide/messages";
 import { Button } from "../../ui/button";
 import { cx } from "../../ui/cx";
@@ -50,8 +50,8 @@ export default function UsagePage() {
             <Figure name={m.inference_time()} value={total ? span(Number(total.totalMs)) : "–"} note={total && total.requests > 0n ? m.per_answer({ time: span(Number(total.totalMs) / Number(total.requests)) }) : ""} />
             <Figure name={m.cached_share()} value={total && total.promptTokens > 0n ? percent(Number(total.cachedTokens) / Number(total.promptTokens)) : "–"} note={m.cached_note()} />
           </div>
-          {days.isPending ? <Card><Waiting rows={5} label={m.loading()} /></Card> : <UsageChart days={days.data?.groups ?? []} from={from} to={new Date()} />}
-          <div className="grid items-start gap-4 wide:grid-cols-2">
+          {days.isPending ? <Card><Waiting rows={5} label={m.loading()} /></Card> : <UsageChart days={days.data?.groups ?? []} from={from} to={periodEnd()} />}
+          <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-4 wide:grid-cols-2">
             <Sums title={m.by_user()} first={m.user()} groups={byUser.data?.groups} pending={byUser.isPending} nameOf={(id) => names.get(id) ?? id.slice(0, 8)} avatar />
             <Sums title={m.by_model()} first={m.model()} groups={byModel.data?.groups} pending={byModel.isPending} nameOf={(id) => id} />
           </div>

@@ -37,7 +37,7 @@ export default function UsersPage() {
         </>
       }
     >
-      <div className={cx("grid items-start gap-4", chosen && !narrow && "grid-cols-[minmax(0,1fr)_336px]")}>
+      <div className={cx("grid grid-cols-[minmax(0,1fr)] items-start gap-4", chosen && !narrow && "grid-cols-[minmax(0,1fr)_336px]")}>
         <Card>
           {users.isPending ? <Waiting rows={4} height={56} label={m.loading()} />
           : users.error && !users.data ? <FaultPane fault={explain(users.error)} onRetry={() => void users.refetch()} />

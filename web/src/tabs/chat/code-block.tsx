@@ -42,7 +42,7 @@ export function CodeBlock({ language, path, code, live, name }: Props) {
             <Button small tone="quiet" icon={Copy} onClick={() => copyText(code)}><span className="max-tab:sr-only">{m.copy()}</span></Button>
             <Button small tone="quiet" icon={Save} onClick={() => setSaving(true)}><span className="max-tab:sr-only">{m.save_as()}</span></Button>
             {runtime && <Button small tone="quiet" icon={Play} onClick={run}><span className="max-tab:sr-only">{m.run()}</span></Button>}
-            <Button small icon={CornerDownLeft} onClick={insert}>{m.insert_into_editor()}</Button>
+            <Button small icon={CornerDownLeft} aria-label={m.insert_into_editor()} onClick={insert}><span className="phone-hidden">{m.insert_into_editor()}</span><span aria-hidden className="tab:hidden">{m.insert_short()}</span></Button>
           </>
         )}
       </figcaption>

@@ -53,7 +53,7 @@ export function EmptyWorkspace({ onNew }: { onNew: () => void }) {
             <Button type="submit" tone="primary" icon={MessageSquare} disabled={text.trim() === ""}>{m.chat_ask()}</Button>
           </div>
         </form>
-        <div className="mt-3 grid gap-2 tab:grid-cols-3">
+        <div className="mt-3 grid gap-2 wide:grid-cols-3">
           {Object.keys(examples).map((path) => (
             <button key={path} type="button" className={card} onClick={() => void write(path)}>
               <FileTerminal size={18} strokeWidth={1.6} aria-hidden className="shrink-0" />

@@ -30,7 +30,12 @@ export default function Workspace({ entries }: { entries: Entry[] }) {
   const file = active ? files[active] : undefined;
   const runner = active ? runnerOf(active) : null;
 
-  useEffect(() => { if (active) void loadFile(active); }, [active]);
+  useEffect(() => {
+    if (!active) return;
+    void loadFile(active);
+    const folders = active.split("/").slice(0, -1).map((_, i, parts) => parts.slice(0, i + 1).join("/"));
+    useWorkbench.setState(({ expanded }) => (folders.every((folder) => expanded.includes(folder)) ? {} : { expanded: [...new Set([...expanded, ...folders])] }));
+  }, [active]);
   useEffect(() => { void followChanges(entries); }, [entries]);
   useEffect(() => {
     const warn = (event: BeforeUnloadEvent) => { if (Object.values(useFiles.getState().files).some((f) => f.saving)) event.preventDefault(); };

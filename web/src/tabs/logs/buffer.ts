@@ -39,6 +39,14 @@ export class LogBuffer {
     return this.held.length;
   }
 
+  /** Rows a second over the last ten seconds. */
+  rate(): number {
+    const since = Date.now() - 10_000;
+    let count = 0;
+    for (let i = this.rows.length - 1; i >= 0 && (this.rows[i]?.atMs ?? 0) > since; i -= 1) count += 1;
+    return count / 10;
+  }
+
   pause(paused: boolean): void {
     this.paused = paused;
     this.schedule();
@@ -70,13 +78,17 @@ export class LogBuffer {
 }
 
 function rowOf(entry: LogEntry): Row {
-  const { level, service, traceId, userId, message, fields } = entry;
+  const { level, service, traceId, userId, fields } = entry;
+  const message = entry.message.replace(ANSI, "");
   return { seq: Number(entry.seq), atMs: entry.at ? timestampMs(entry.at) : 0, level, service, traceId, userId, message, fields, dropped: 0 };
 }
 
 function gap(dropped: number, before: LogEntry | undefined): Row {
   return { seq: -1, atMs: before?.at ? timestampMs(before.at) : Date.now(), level: Level.UNSPECIFIED, service: "", traceId: "", userId: "", message: "", fields: {}, dropped };
 }
+
+// oxlint-disable-next-line no-control-regex -- escape sequences begin with a control character
+const ANSI = /\u001b\[[0-9;?]*[A-Za-z]/g;
 
 /** Rows per span of time, with how many of them warn and fail. */
 export interface Bin { from: number; to: number; all: number; warn: number; error: number }

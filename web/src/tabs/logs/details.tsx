@@ -19,7 +19,7 @@ export function Details({ row, onClose, onTrace }: { row: Row; onClose: () => vo
     ...Object.entries(row.fields).sort(([a], [b]) => a.localeCompare(b)),
   ];
   return (
-    <section aria-label={m.log_line()} data-pane className="flex min-h-0 flex-1 flex-col overflow-y-auto bg-panel">
+    <section aria-label={m.log_line()} data-pane className="flex min-h-0 flex-1 flex-col overflow-y-auto">
       <div className="flex h-9 shrink-0 items-center border-b border-line pr-1 pl-4 max-tab:hidden"><h2 className="label flex-1">{m.log_line()}</h2><IconButton label={m.close()} icon={X} onClick={onClose} /></div>
       <p className="font-code text-code px-4 py-3 break-words whitespace-pre-wrap text-fg">{row.message}</p>
       <div className="flex flex-wrap gap-2 px-4 pb-3">

@@ -1,6 +1,6 @@
 // The Logs tab: what happens now, with filters, a histogram, and the details of a line.
-import { ArrowDown, Check, ChevronDown, Download, Pause, Play } from "lucide-react";
-import { useDeferredValue, useEffect, useMemo, useRef, useState, useSyncExternalStore, type ReactNode } from "react";
+import { ArrowDown, Check, Download, ListFilter, Pause, Play } from "lucide-react";
+import { useDeferredValue, useEffect, useMemo, useState, useSyncExternalStore, type ReactNode } from "react";
 import { readEdgeJson } from "../../api/edgejson";
 import { explain, type Fault } from "../../api/errors";
 import { useConnection, watch } from "../../api/stream";
@@ -42,8 +42,6 @@ export default function LogsTab() {
   const [arrived, setArrived] = useState(false);
   const connection = useConnection((s) => s.state);
   const key = JSON.stringify(filter);
-  const current = useRef(filter);
-  current.current = filter;
 
   useEffect(() => {
     buffer.clear();
@@ -52,7 +50,7 @@ export default function LogsTab() {
     const timer = setTimeout(() => setArrived(true), 1_500);
     const end = watch({
       method: "logs.watch",
-      params: () => ({ filter: paramsOf(current.current), ...(buffer.lastSeq > 0n ? { afterSeq: String(buffer.lastSeq) } : { backlog: BACKLOG }) }),
+      params: () => ({ filter: paramsOf(JSON.parse(key) as Filter), ...(buffer.lastSeq > 0n ? { afterSeq: String(buffer.lastSeq) } : { backlog: BACKLOG }) }),
       onMessage: (message) => {
         setArrived(true);
         buffer.push(readEdgeJson(WatchLogsResponseSchema, message));
@@ -82,7 +80,7 @@ export default function LogsTab() {
   const rows = buffer.rows;
   const seen = useNewCount(rows, follow, version);
   const bars = useDeferredValue(version);
-  const rate = useMemo(() => rows.filter((row) => row.atMs > Date.now() - 10_000).length / 10, [rows, bars]); // oxlint-disable-line react-hooks/exhaustive-deps
+  const rate = useMemo(() => buffer.rate(), [buffer, bars]); // oxlint-disable-line react-hooks/exhaustive-deps
   const filtered = filter.text !== "" || filter.trace !== "" || filter.services.length > 0 || filter.level !== "debug";
   const list = (
     <div className="relative flex min-h-0 flex-1 flex-col">
@@ -122,10 +120,11 @@ function Bar({ filter, paused, onPause, onSave, children }: { filter: Filter; pa
   const [query, setQuery] = useState(queryOf(filter));
   const apply = (text: string) => setFilter({ ...filter, ...parseQuery(text) });
   const phone = usePhone();
+  const chosenServices = filter.services.length === 0 ? m.services_all() : filter.services.join(", ");
   const toggle = (service: string) => setFilter({ ...filter, services: filter.services.includes(service) ? filter.services.filter((s) => s !== service) : [...filter.services, service] });
   return (
     <div className="flex shrink-0 flex-wrap items-center gap-2 border-b border-line px-3 py-2">
-      <form role="search" className="min-w-0 flex-1 tab:max-w-90" onSubmit={(event) => { event.preventDefault(); apply(query); }}>
+      <form role="search" className="min-w-0 flex-1 max-tab:basis-[calc(100%-56px)] tab:max-w-90" onSubmit={(event) => { event.preventDefault(); apply(query); }}>
         <SearchInput data-logs-search label={m.logs_filter_hint()} value={query} maxLength={200} onChange={(event) => { setQuery(event.target.value); if (event.target.value === "") apply(""); }} onBlur={() => { if (query !== queryOf(filter)) apply(query); }} />
       </form>
       {phone && <IconButton tone="plain" label={paused ? m.logs_go_on() : m.logs_pause()} icon={paused ? Play : Pause} onClick={onPause} />}
@@ -133,7 +132,7 @@ function Bar({ filter, paused, onPause, onSave, children }: { filter: Filter; pa
       <Menu
         align="start"
         label={m.services()}
-        trigger={<Button><ChevronDown size={15} aria-hidden />{filter.services.length === 0 ? m.services_all() : filter.services.join(", ")}</Button>}
+        trigger={<Button aria-label={`${m.services()}: ${chosenServices}`}><ListFilter size={15} aria-hidden /><span className="phone-hidden">{chosenServices}</span></Button>}
       >
         {services.map((service) => <MenuItem key={service} {...(filter.services.includes(service) ? { icon: Check } : {})} onSelect={() => toggle(service)}><ServiceDot service={service} /> {service}</MenuItem>)}
       </Menu>
@@ -147,9 +146,9 @@ function Bar({ filter, paused, onPause, onSave, children }: { filter: Filter; pa
 
 /** How many rows came below while one looks further up. */
 function useNewCount(rows: Row[], follow: boolean, version: number): number {
-  const at = useRef(0);
-  useEffect(() => { if (follow) at.current = rows.length; }, [rows, follow, version]);
-  return follow ? 0 : Math.max(0, rows.length - at.current);
+  const [at, setAt] = useState(0);
+  useEffect(() => { if (follow) setAt(rows.length); }, [rows, follow, version]);
+  return follow ? 0 : Math.max(0, rows.length - at);
 }
 
 function describe(filter: Filter): string {

@@ -1,6 +1,7 @@
 // What to run: engine with its true isolation, program, input, environment and limits.
 import { useQuery } from "@connectrpc/connect-query";
 import { Box, Cpu, Hexagon, Play, ShieldCheck, Square, type LucideIcon } from "lucide-react";
+import type { ReactNode } from "react";
 import { create } from "zustand";
 import { explain } from "../../api/errors";
 import { SandboxService, type Engine, type RunExecRequest } from "../../gen/devstudio/sandbox/v1/run_pb";
@@ -14,6 +15,7 @@ import { Button } from "../../ui/button";
 import { cx } from "../../ui/cx";
 import { FaultLine } from "../../ui/fault";
 import { Field, Input, Textarea } from "../../ui/field";
+import { usePhone } from "../../ui/media";
 import { Select } from "../../ui/select";
 import { Segmented } from "../../ui/segmented";
 import { Waiting } from "../../ui/tag";
@@ -101,6 +103,7 @@ export function RunForm({ running }: { running: boolean }) {
         ) : (
           <Field label={m.run_code()}>{(p) => <Textarea {...p} mono rows={6} value={form.code} onChange={(event) => set({ code: event.target.value })} placeholder={form.runtime === "node" ? 'console.log("OK")' : 'print("OK")'} />}</Field>
         )}
+        <More>
         <Field label={m.program_arguments()}>{(p) => <Input {...p} mono value={form.args} onChange={(event) => set({ args: event.target.value })} placeholder="--verbose 42" spellCheck={false} />}</Field>
         <Field label="stdin" aside={form.stdin === "" ? m.empty() : undefined}>{(p) => <Textarea {...p} mono rows={2} value={form.stdin} onChange={(event) => set({ stdin: event.target.value })} />}</Field>
         <Field label={m.environment()} hint={m.environment_hint()}>{(p) => <Textarea {...p} mono rows={2} value={form.env} onChange={(event) => set({ env: event.target.value })} placeholder="TZ=Europe/Berlin" />}</Field>
@@ -108,6 +111,7 @@ export function RunForm({ running }: { running: boolean }) {
           <Field label={m.limit_time()}>{(p) => <Input {...p} mono type="number" inputMode="decimal" min={0.1} max={600} step="any" value={form.seconds} onChange={(event) => set({ seconds: event.target.value })} />}</Field>
           <Field label={m.limit_memory()}>{(p) => <Input {...p} mono type="number" inputMode="numeric" min={16} max={4096} step={16} value={form.mebibytes} onChange={(event) => set({ mebibytes: event.target.value })} />}</Field>
         </div>
+        </More>
         {engine && <IsolationNote engine={engine} others={shown} />}
       </div>
       <div className="flex shrink-0 gap-2 border-t border-line p-3">
@@ -117,6 +121,13 @@ export function RunForm({ running }: { running: boolean }) {
       </div>
     </section>
   );
+}
+
+/** On the phone what is rarely changed is folded away. */
+function More({ children }: { children: ReactNode }) {
+  const phone = usePhone();
+  if (!phone) return children;
+  return <details className="rounded-ctl border border-line-2"><summary className="flex min-h-10 items-center px-3 text-sm text-fg">{m.run_more()}</summary><div className="flex flex-col gap-4 px-3 pb-3">{children}</div></details>;
 }
 
 const icons: Record<string, LucideIcon> = { run: Cpu, wasm: Hexagon };

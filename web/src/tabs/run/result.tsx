@@ -26,7 +26,7 @@ export function Result({ title, execId, lines, running, startedAt, isolation, re
   const wallMs = result?.wallMs ?? elapsed;
   return (
     <>
-      <div className="flex min-h-9 shrink-0 flex-wrap items-center gap-2.5 border-b border-line bg-panel py-1 pr-2 pl-4 text-sm">
+      <div className="flex min-h-9 shrink-0 flex-wrap items-center gap-x-2.5 border-b border-line bg-panel py-1 pr-2 pl-4 text-sm">
         {!fault && <Tag tone={end.tone} dot={running}>{end.word}</Tag>}
         <h2 className="font-code min-w-0 truncate text-code text-fg">{title}</h2>
         <span className="flex-1" />

@@ -1,0 +1,16 @@
+// Serves the journeys: the server at DEVSTUDIO_E2E_URL, else the double over the built Studio.
+import type { TestProject } from "vitest/node";
+import { startDouble } from "./double/main.ts";
+
+declare module "vitest" {
+  interface ProvidedContext { server: { url: string; email: string; password: string; real: boolean } }
+}
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const url = process.env["DEVSTUDIO_E2E_URL"];
+  const email = process.env["DEVSTUDIO_E2E_EMAIL"] ?? "admin@devstudio.local";
+  const password = process.env["DEVSTUDIO_E2E_PASSWORD"] ?? "correct horse";
+  const double = url ? null : await startDouble();
+  project.provide("server", { url: url ?? double?.url ?? "", email, password, real: Boolean(url) });
+  return async () => double?.close();
+}

@@ -1,0 +1,178 @@
+// What a person meets besides the main job, against the double: conflicts, drafts, roles, lost connections, axe in every view.
+import { AxeBuilder } from "@axe-core/playwright";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { launch, open, signIn, type View } from "./browser.ts";
+
+const server = inject("server");
+const views: View[] = [
+  { width: 1440, theme: "NeonCyberNight", locale: "en" },
+  { width: 1280, theme: "SerialSteel", locale: "de" },
+  { width: 390, theme: "NeonCyberNight", locale: "de" },
+  { width: 390, theme: "SerialSteel", locale: "en" },
+];
+let browser: Browser;
+beforeAll(async () => { browser = await launch(); });
+afterAll(() => browser.close());
+
+async function enter(view: View, email = server.email): Promise<{ page: Page; complaints: string[]; close: () => Promise<void> }> {
+  const { context, page, complaints } = await open(browser, server.url, { ...view, reducedMotion: true });
+  page.setDefaultTimeout(15_000);
+  await signIn(page, server.url, email, server.password);
+  return { page, complaints, close: () => context.close() };
+}
+
+describe.skipIf(server.real)("the Studio", () => {
+  test("somebody else's change is shown, and the person decides", async () => {
+    const one = await enter({ width: 1440, locale: "en" });
+    const two = await enter({ width: 1440, locale: "en" });
+    for (const { page } of [one, two]) {
+      await page.goto(`${server.url}/code?path=README.md`);
+      await page.locator(".monaco-editor .view-line").first().click();
+    }
+    await one.page.keyboard.insertText("first ");
+    await two.page.keyboard.insertText("second ");
+    await one.page.keyboard.press("Control+s");
+    await one.page.getByText(/Saved, version/).first().waitFor();
+    await two.page.keyboard.press("Control+s");
+    const dialog = two.page.getByRole("dialog", { name: /README.md changed meanwhile/ });
+    await dialog.waitFor();
+    await dialog.locator(".view-line").first().waitFor();
+    if (process.env["SCREENSHOTS"]) await two.page.screenshot({ path: `${process.env["SCREENSHOTS"]}/conflict.png` });
+    await dialog.getByRole("button", { name: "Overwrite" }).click();
+    await two.page.getByText(/Saved, version/).first().waitFor();
+    await one.close();
+    await two.close();
+  });
+
+  test("what was typed survives a reload without a save", async () => {
+    const { page, close } = await enter({ width: 1440, locale: "en" });
+    await page.goto(`${server.url}/code?path=config.json`);
+    await page.locator(".monaco-editor .view-line").first().click();
+    await page.keyboard.press("Control+Home");
+    await page.keyboard.insertText("draft-of-mine ");
+    await page.getByText("config.json (not saved)").waitFor({ state: "attached" });
+    await page.waitForTimeout(500);
+    await page.reload();
+    await page.getByText("draft-of-mine").waitFor();
+    await close();
+  });
+
+  test("a file moves, and a wrong path is refused in words", async () => {
+    const { page, close } = await enter({ width: 1440, locale: "en" });
+    await page.goto(`${server.url}/code`);
+    await page.getByRole("button", { name: "New file" }).first().click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Path of the file").fill("src/../../etc/x");
+    await dialog.getByRole("button", { name: "Create file" }).click();
+    await dialog.getByText(/is outside the workspace/).waitFor();
+    await dialog.getByLabel("Path of the file").fill("notes/today.md");
+    await dialog.getByRole("button", { name: "Create file" }).click();
+    const item = page.getByRole("treeitem", { name: /today.md/ });
+    await item.focus();
+    await page.keyboard.press("F2");
+    await page.keyboard.press("Control+a");
+    await page.keyboard.type("tomorrow.md");
+    await page.keyboard.press("Enter");
+    await page.getByRole("treeitem", { name: /tomorrow.md/ }).waitFor();
+    await close();
+  });
+
+  test("a dev finds no admin pages", async () => {
+    const { page, close } = await enter({ width: 1440, locale: "en" }, "dev@devstudio.local");
+    expect(await page.getByRole("link", { name: "Admin" }).count()).toBe(0);
+    await page.goto(`${server.url}/admin/users`);
+    await page.waitForURL(/\/code/);
+    await close();
+  });
+
+  test("an admin adds, grants and blocks by name", async () => {
+    const { page, close } = await enter({ width: 1440, locale: "en" });
+    await page.goto(`${server.url}/admin/users`);
+    await page.getByRole("button", { name: "Add user" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("E-mail").fill("new@devstudio.local");
+    await dialog.getByLabel("Name").fill("Nora Neu");
+    await dialog.getByRole("button", { name: "Generate password" }).click();
+    await dialog.getByRole("button", { name: "Add user" }).click();
+    await page.getByRole("button", { name: "Block Nora Neu" }).waitFor();
+    await page.getByRole("button", { name: "Grant tokens" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Grant tokens" }).click();
+    await page.getByText(/granted/i).first().waitFor();
+    await page.getByRole("button", { name: "Block Nora Neu" }).click();
+    await page.getByRole("dialog", { name: "Block Nora Neu?" }).getByRole("button", { name: "Block Nora Neu" }).click();
+    await page.getByRole("button", { name: "Unblock Nora Neu" }).waitFor();
+    await page.getByRole("button", { name: "New key" }).click();
+    await page.getByRole("dialog").getByLabel("Name").fill("CI");
+    await page.getByRole("dialog").getByRole("button", { name: "Create key" }).click();
+    expect(await page.getByTestId("new-key").textContent()).toMatch(/^dsk_/);
+    await close();
+  });
+
+  test("an answer stops at Escape and what came stays", async () => {
+    const { page, close } = await enter({ width: 1440, locale: "en" });
+    await page.goto(`${server.url}/chat`);
+    await page.getByRole("textbox", { name: "Message" }).fill("a function");
+    await page.keyboard.press("Enter");
+    await page.getByText("Here is").first().waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByText("Stopped.").waitFor();
+    await page.reload();
+    await page.getByText("Stopped.").waitFor();
+    await close();
+  });
+
+  test("a running program stops and keeps its output", async () => {
+    const { page, close } = await enter({ width: 1440, locale: "en" });
+    await page.goto(`${server.url}/run`);
+    await page.getByRole("textbox", { name: "Code" }).fill('import time\nprint("begun", flush=True)\ntime.sleep(60)');
+    await page.getByRole("region", { name: "New run" }).getByRole("button", { name: "Run", exact: true }).click();
+    await page.getByRole("log", { name: "Output" }).getByText("begun").waitFor();
+    await page.getByRole("region", { name: "New run" }).getByRole("button", { name: "Stop" }).click();
+    await page.getByText("cancelled").first().waitFor();
+    await page.getByRole("log", { name: "Output" }).getByText("begun").waitFor();
+    await close();
+  });
+
+  test("logs pause with the space bar and keep their filter in the address", async () => {
+    const { page, close } = await enter({ width: 1440, locale: "en" });
+    await page.goto(`${server.url}/logs?level=warn&services=billing`);
+    await page.getByRole("log").getByRole("button").first().waitFor();
+    expect(await page.getByRole("log").getByText("INFO").count()).toBe(0);
+    await page.getByRole("log").focus();
+    await page.keyboard.press("Space");
+    await page.getByRole("button", { name: /Resume/ }).waitFor();
+    await page.getByRole("radio", { name: "ERROR" }).click();
+    await page.waitForURL(/level=error/);
+    await page.getByText(/Nothing fits this filter/).waitFor();
+    await close();
+  });
+
+  test("theme and language change at once, without a reload", async () => {
+    const { page, close } = await enter({ width: 1440, locale: "en" });
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type("theme");
+    await page.keyboard.press("Enter");
+    await page.locator('[data-theme="SerialSteel"]').waitFor();
+    await page.getByRole("contentinfo").getByRole("button", { name: "English" }).click();
+    await page.getByRole("contentinfo").getByRole("button", { name: "Deutsch" }).waitFor();
+    expect(await page.locator("html").getAttribute("lang")).toBe("de");
+    await close();
+  });
+
+  test.each(views)("axe finds nothing serious and nothing overflows ($width, $theme)", async (view) => {
+    const { page, complaints, close } = await enter(view);
+    const found: string[] = [];
+    for (const path of ["/code?path=src/primes.py", "/chat", "/run", "/logs?level=debug", "/admin/models", "/admin/users", "/admin/usage", "/account"]) {
+      await page.goto(server.url + path);
+      await page.waitForTimeout(1_200);
+      const { violations } = await new AxeBuilder({ page }).exclude(".monaco-editor").analyze();
+      for (const v of violations.filter((x) => x.impact === "serious" || x.impact === "critical")) found.push(`${path} ${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 140)).join(" | ")}`);
+      if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) found.push(`${path} is wider than the window`);
+      if ((await page.locator("h1").count()) !== 1) found.push(`${path} has not exactly one h1`);
+    }
+    expect(found).toEqual([]);
+    expect(complaints.filter((c) => !/40\d|ERR_/.test(c))).toEqual([]);
+    await close();
+  });
+});

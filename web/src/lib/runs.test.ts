@@ -1,0 +1,21 @@
+// Output arrives in pieces that end anywhere.
+import { expect, test } from "vitest";
+import { append } from "./runs";
+
+const piece = (text: string, atMs = 0, stream: "out" | "err" = "out") => ({ text, atMs, stream });
+
+test("pieces within a line are joined", () => {
+  expect(append(append([], [piece("he")]), [piece("llo\nwor"), piece("ld\n")]).map((line) => line.text)).toEqual(["hello", "world", ""]);
+});
+
+test("a line keeps the time of its first piece", () => {
+  expect(append([], [piece("a", 5), piece("b\n", 9)])[0]).toEqual({ text: "ab", atMs: 5, stream: "out" });
+});
+
+test("output and error output do not mix in a line", () => {
+  expect(append([], [piece("out"), piece("err\n", 1, "err")]).map(({ text, stream }) => `${stream}:${text}`)).toEqual(["out:out", "err:err", "err:"]);
+});
+
+test("only the last 20,000 lines are kept", () => {
+  expect(append([], [piece("x\n".repeat(30_000))])).toHaveLength(20_000);
+});
