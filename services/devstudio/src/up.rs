@@ -87,6 +87,8 @@ async fn start(
     running: &mut Vec<Running>,
 ) -> anyhow::Result<(String, Lock)> {
     let began = Instant::now();
+    paths.create()?;
+    let lock = Lock::take(&paths.data)?;
     let listen = checked(args.listen, args.insecure_http)?;
     let plan = Plan {
         listen,
@@ -98,8 +100,6 @@ async fn start(
         paths,
         telemetry,
     };
-    paths.create()?;
-    let lock = Lock::take(&paths.data)?;
     terminal.line(&format!(
         "DevStudio {} with the data folder {}",
         env!("CARGO_PKG_VERSION"),
