@@ -93,6 +93,7 @@ impl Status {
 
 /// Layers and limits, in words for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Facts {
     /// The layers, such as "userns", "seccomp", "landlock-7".
     pub layers: Vec<String>,

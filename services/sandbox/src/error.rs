@@ -203,7 +203,9 @@ impl From<SandboxError> for devstudio_kit::Fault {
         let (reason, message, details) = (error.reason(), error.to_string(), error.details());
         match error {
             SandboxError::Database(error) => error.into(),
-            SandboxError::Io { .. } | SandboxError::Internal(_) if reason == Reason::Internal => Self::internal(message),
+            SandboxError::Io { .. } | SandboxError::Internal(_) if reason == Reason::Internal => {
+                Self::internal(message)
+            }
             _ => details
                 .into_iter()
                 .fold(Self::new(reason, message), |fault, (key, value)| fault.with(&key, value)),

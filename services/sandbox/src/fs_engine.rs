@@ -106,7 +106,9 @@ impl Fs {
                         sink.output(Stream::Stdout, Bytes::from(piece)).await;
                     }
                 }
-                Err(error @ (SandboxError::Database(_) | SandboxError::Io { .. } | SandboxError::Internal(_))) => {
+                Err(
+                    error @ (SandboxError::Database(_) | SandboxError::Io { .. } | SandboxError::Internal(_)),
+                ) => {
                     return Err(error);
                 }
                 Err(error) => {

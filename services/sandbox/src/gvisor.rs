@@ -20,8 +20,8 @@ use crate::{
     error::{Doing as _, SandboxError},
     fs::private_folder,
     process::{
-        changes::Change,
         cgroup::{Bounds, Cgroups, Group},
+        changes::Change,
         pump::{Sink, Stream, pump},
         runtimes::{Runtime, answer_of},
     },
@@ -82,7 +82,9 @@ impl Gvisor {
             .ok_or("runsc does not tell its version")?;
         let version = answer.lines().next().unwrap_or_default().replace("runsc version ", "");
         let (state, bundles) = (folder.join("state"), folder.join("bundles"));
-        let made = private_folder(folder).and_then(|()| private_folder(&state)).and_then(|()| private_folder(&bundles));
+        let made = private_folder(folder)
+            .and_then(|()| private_folder(&state))
+            .and_then(|()| private_folder(&bundles));
         made.map_err(|error| error.to_string())?;
         let cgroups = Cgroups::detect(&format!("{instance}-micro"));
         let gvisor = Self { program, version, state, bundles, cgroups, cpu_millis, disk_bytes, processes };
@@ -191,7 +193,10 @@ impl Gvisor {
             Ok::<_, SandboxError>((end?, wall))
         };
         let pumps = async {
-            tokio::join!(pump(stdout, Stream::Stdout, sink, &flood), pump(stderr, Stream::Stderr, sink, &flood))
+            tokio::join!(
+                pump(stdout, Stream::Stdout, sink, &flood),
+                pump(stderr, Stream::Stderr, sink, &flood)
+            )
         };
         let both = async { tokio::join!(pumps, watch) };
         let ((out, err), watched) = tokio::select! {

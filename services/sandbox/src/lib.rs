@@ -109,8 +109,10 @@ impl Sandbox {
         }
         let owner = rustix::process::geteuid().is_root().then_some(settings.run_as);
         let store = Store::new(pool);
-        let quota =
-            Quota { bytes: u64::from(config.workspace_quota_mib) * MIB, files: config.workspace_files.into() };
+        let quota = Quota {
+            bytes: u64::from(config.workspace_quota_mib) * MIB,
+            files: config.workspace_files.into(),
+        };
         let trees = Trees::new(store.clone(), clock.clone(), folder.join("ws"), owner, quota)?;
         let wasm = wasm::Settings { cache: folder.join("wasm"), fuel: config.wasm_fuel, warm: true };
         let micro = micro::Settings { folder: folder.join("micro"), process: settings };

@@ -55,11 +55,9 @@ pub async fn engines(settings: Settings) -> Result<Vec<Micro>, SandboxError> {
     })
     .await;
     let (gvisor, candidates) = found.map_err(|error| SandboxError::Internal(error.to_string()))?;
-    let mut engines = Vec::new();
-    for (engine, runtime) in [("micro:python", "python"), ("micro:node", "node")] {
-        engines.push(Micro::new(engine, runtime, &diagnosis, &gvisor, &candidates).await);
-    }
-    Ok(engines)
+    let made = [("micro:python", "python"), ("micro:node", "node")]
+        .map(|(engine, runtime)| Micro::new(engine, runtime, &diagnosis, &gvisor, &candidates));
+    Ok(futures::future::join_all(made).await)
 }
 
 #[cfg(feature = "micro")]

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::{
     engine::{EngineInfo, Facts, FsOp, Isolation, Status},
-    run::{Finished, Progress, Request},
     process::pump::Stream,
+    run::{Finished, Progress, Request},
     store::{
         File, Workspace,
         runs::{EndedRun, StoredRun},
@@ -87,7 +87,8 @@ pub fn request(message: proto::RunExecRequest) -> Result<Request, Fault> {
     Ok(Request {
         min_isolation: wanted_isolation(message.min_isolation)?,
         workspace_id: optional_id(&message.workspace_id, "/workspaceId")?,
-        timeout_ms: u64::try_from(message.timeout_ms).map_err(|_| invalid("/timeoutMs", "must not be negative"))?,
+        timeout_ms: u64::try_from(message.timeout_ms)
+            .map_err(|_| invalid("/timeoutMs", "must not be negative"))?,
         memory_bytes: u64::try_from(message.memory_bytes)
             .map_err(|_| invalid("/memoryBytes", "must not be negative"))?,
         engine: message.engine,

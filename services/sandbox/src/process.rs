@@ -116,7 +116,10 @@ impl Factory {
         let (mut sink, _receiver) = Sink::new();
         let ending = running.finish(factory.work(&mut sink)).await.map_err(|error| error.to_string())?;
         if ending.end != End::Exited(0) {
-            return Err(format!("a program that does nothing did not succeed in the sandbox: {:?}", ending.end));
+            return Err(format!(
+                "a program that does nothing did not succeed in the sandbox: {:?}",
+                ending.end
+            ));
         }
         factory.facts = factory.find_facts(landlock_abi);
         Ok(Arc::new(factory))
@@ -266,7 +269,9 @@ impl Process {
                     info.runtimes.insert(runtime.name.to_owned(), runtime.version.clone());
                     runtimes.insert(runtime.name, runtime);
                 }
-                Err(why) => tracing::warn!(runtime = runtime.name, program = runtime.argv[0], why, "does not work"),
+                Err(why) => {
+                    tracing::warn!(runtime = runtime.name, program = runtime.argv[0], why, "does not work")
+                }
             }
         }
         info.available = !runtimes.is_empty();
@@ -328,7 +333,11 @@ pub(crate) fn not_standing(error: StartError) -> SandboxError {
 }
 
 /// Turns the end of a sandbox into a result.
-pub(crate) async fn outcome(ending: Ending, isolation: Isolation, facts: Facts) -> Result<Outcome, SandboxError> {
+pub(crate) async fn outcome(
+    ending: Ending,
+    isolation: Isolation,
+    facts: Facts,
+) -> Result<Outcome, SandboxError> {
     let Ending { end, cpu_ms, max_rss_bytes, wall, truncated, upper, .. } = ending;
     let changes = tokio::task::spawn_blocking(move || changes::read(&upper))
         .await

@@ -21,8 +21,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-pub use self::request::Request;
 use self::queue::Queue;
+pub use self::request::Request;
 use crate::{
     engine::{Engine, Isolation, Job, Outcome, Program, Registry, Status},
     error::SandboxError,
@@ -116,7 +116,9 @@ pub struct Ongoing {
 impl Ongoing {
     /// Waits for its end.
     pub async fn finished(self) -> Result<Finished, SandboxError> {
-        self.finished.await.unwrap_or_else(|_| Err(SandboxError::Internal("a run ended without a result".to_owned())))
+        self.finished
+            .await
+            .unwrap_or_else(|_| Err(SandboxError::Internal("a run ended without a result".to_owned())))
     }
 }
 
@@ -273,11 +275,14 @@ impl Dispatcher {
                     (_, Status::Cancelled) | (None, _) => Ok(Synced::default()),
                     (Some(workspace_id), _) => deps.trees.apply(job.user_id, workspace_id, changes).await,
                 };
-                (Ok(outcome), synced.unwrap_or_else(|error| {
-                    tracing::error!(%error, "what a run changed could not be stored");
-                    let why = devstudio_kit::fault::name(error.reason()).to_owned();
-                    Synced { changed: Vec::new(), rejected: BTreeMap::from([("*".to_owned(), why)]) }
-                }))
+                (
+                    Ok(outcome),
+                    synced.unwrap_or_else(|error| {
+                        tracing::error!(%error, "what a run changed could not be stored");
+                        let why = devstudio_kit::fault::name(error.reason()).to_owned();
+                        Synced { changed: Vec::new(), rejected: BTreeMap::from([("*".to_owned(), why)]) }
+                    }),
+                )
             }
             Err(error) => (Err(error), Synced::default()),
         };
@@ -286,7 +291,12 @@ impl Dispatcher {
         let span = tracing::Span::current();
         span.record("status", &ended.status);
         span.record("latency_ms", ended.wall_ms);
-        tracing::info!(status = ended.status, exit_code = ended.exit_code, wall_ms = ended.wall_ms, "run ended");
+        tracing::info!(
+            status = ended.status,
+            exit_code = ended.exit_code,
+            wall_ms = ended.wall_ms,
+            "run ended"
+        );
         listener.tell_end(&ended);
         deps.store.end_run(job.exec_id, &ended, deps.clock.now()).await?;
         let Listener { stdout, stderr, .. } = listener;

@@ -18,13 +18,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::{
-    error::SandboxError,
-    fs::JailPath,
-    pack,
-    run::Dispatcher,
-    tree::Trees,
-};
+use crate::{error::SandboxError, fs::JailPath, pack, run::Dispatcher, tree::Trees};
 
 const PAGE_SIZE: i32 = 50;
 
@@ -66,7 +60,8 @@ impl SandboxService for Sandbox {
             Fault::new(Reason::SchemaViolation, "exec is required").with("pointer", "/exec")
         })?;
         let (tell, mut watch) = mpsc::channel(16);
-        let ongoing = self.dispatcher.start(user_id, pack::request(exec)?, Some(tell)).await.map_err(status)?;
+        let ongoing =
+            self.dispatcher.start(user_id, pack::request(exec)?, Some(tell)).await.map_err(status)?;
         let messages = try_stream! {
             let mut seq = 0;
             let mut next = |event| {
@@ -94,20 +89,20 @@ impl SandboxService for Sandbox {
     async fn get_run(&self, request: Request<GetRunRequest>) -> Result<Response<GetRunResponse>, Status> {
         let (user_id, message) = person(request)?;
         let exec_id = pack::id(&message.exec_id, "/execId")?;
-        let (run, result) = pack::stored(self.dispatcher.store().run(user_id, exec_id).await.map_err(status)?);
+        let (run, result) =
+            pack::stored(self.dispatcher.store().run(user_id, exec_id).await.map_err(status)?);
         Ok(Response::new(GetRunResponse { run: Some(run), result }))
     }
 
-    async fn list_runs(&self, request: Request<ListRunsRequest>) -> Result<Response<ListRunsResponse>, Status> {
+    async fn list_runs(
+        &self,
+        request: Request<ListRunsRequest>,
+    ) -> Result<Response<ListRunsResponse>, Status> {
         let (user_id, message) = person(request)?;
         let page_size = if message.page_size == 0 { PAGE_SIZE } else { message.page_size };
         let after = page_after(&message.page_token)?;
-        let mut runs = self
-            .dispatcher
-            .store()
-            .runs(user_id, after, i64::from(page_size) + 1)
-            .await
-            .map_err(status)?;
+        let mut runs =
+            self.dispatcher.store().runs(user_id, after, i64::from(page_size) + 1).await.map_err(status)?;
         let more = runs.len() > page_size as usize;
         runs.truncate(page_size as usize);
         let next_page_token = match runs.last() {
@@ -193,7 +188,10 @@ impl WorkspaceService for Workspaces {
         }))
     }
 
-    async fn read_file(&self, request: Request<ReadFileRequest>) -> Result<Response<ReadFileResponse>, Status> {
+    async fn read_file(
+        &self,
+        request: Request<ReadFileRequest>,
+    ) -> Result<Response<ReadFileResponse>, Status> {
         use proto::read_file_response::Content;
         let (user_id, message) = person(request)?;
         let path = JailPath::file(&message.path).map_err(status)?;
@@ -231,11 +229,15 @@ impl WorkspaceService for Workspaces {
         let (user_id, message) = person(request)?;
         let path = JailPath::file(&message.path).map_err(status)?;
         let workspace_id = self.resolve(user_id, &message.workspace_id).await?;
-        let gone = self.trees.delete(user_id, workspace_id, &path, message.if_version).await.map_err(status)?;
+        let gone =
+            self.trees.delete(user_id, workspace_id, &path, message.if_version).await.map_err(status)?;
         Ok(Response::new(DeletePathResponse { deleted_files: gone as i32 }))
     }
 
-    async fn move_path(&self, request: Request<MovePathRequest>) -> Result<Response<MovePathResponse>, Status> {
+    async fn move_path(
+        &self,
+        request: Request<MovePathRequest>,
+    ) -> Result<Response<MovePathResponse>, Status> {
         let (user_id, message) = person(request)?;
         let from = JailPath::file(&message.from).map_err(status)?;
         let to = JailPath::file(&message.to).map_err(status)?;

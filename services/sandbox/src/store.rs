@@ -172,7 +172,12 @@ impl Store {
     }
 
     /// Keeps a content.
-    pub async fn keep_blob(&self, sha256: &Hash, bytes: &[u8], now: OffsetDateTime) -> Result<(), SandboxError> {
+    pub async fn keep_blob(
+        &self,
+        sha256: &Hash,
+        bytes: &[u8],
+        now: OffsetDateTime,
+    ) -> Result<(), SandboxError> {
         keep_blob(&self.pool, sha256, bytes, now).await
     }
 
@@ -233,7 +238,8 @@ pub struct Change {
 impl Change {
     /// A file as it is within the change.
     pub async fn file(&mut self, path: &JailPath) -> Result<Option<File>, SandboxError> {
-        let sql = format!("select {FILE} from files where workspace_id = $1 and path = $2 and sha256 is not null");
+        let sql =
+            format!("select {FILE} from files where workspace_id = $1 and path = $2 and sha256 is not null");
         let row = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(self.workspace.workspace_id)
             .bind(path.as_str())

@@ -205,13 +205,15 @@ impl Trees {
         drop(cell);
         let file = self.0.store.file(user_id, workspace_id, path).await?;
         match (seen, file) {
-            (Some(Ok(content)), Some(file)) if Sha256::digest(&content)[..] == file.sha256 => Ok((file, content)),
+            (Some(Ok(content)), Some(file)) if Sha256::digest(&content)[..] == file.sha256 => {
+                Ok((file, content))
+            }
             // Something that is no file of ours stands there.
             (Some(Err(error)), _) if !matches!(error, SandboxError::NotFound { .. }) => Err(error),
             (_, Some(file)) => {
                 let content = self.0.store.blob(&file.sha256).await?;
-                let content =
-                    content.ok_or_else(|| SandboxError::Internal(format!("the content of {path} is missing")))?;
+                let content = content
+                    .ok_or_else(|| SandboxError::Internal(format!("the content of {path} is missing")))?;
                 Ok((file, content))
             }
             (_, None) => Err(SandboxError::NotFound { what: "file" }),
@@ -351,7 +353,9 @@ impl Trees {
                             changed.insert(path.to_string());
                             copy.behind.insert(path);
                         }
-                        Err(error @ (SandboxError::Database(_) | SandboxError::Internal(_))) => return Err(error),
+                        Err(error @ (SandboxError::Database(_) | SandboxError::Internal(_))) => {
+                            return Err(error);
+                        }
                         Err(error) => {
                             let reason = devstudio_kit::fault::name(error.reason());
                             synced.rejected.insert(path.to_string(), reason.to_owned());
@@ -395,7 +399,8 @@ impl Trees {
         let path = self.0.root.join(format!("{workspace_id}.{number}"));
         fs::private_folder(&path)?;
         if let Some((uid, gid)) = self.0.owner {
-            std::os::unix::fs::chown(&path, Some(uid), Some(gid)).doing("giving a working copy to its owner")?;
+            std::os::unix::fs::chown(&path, Some(uid), Some(gid))
+                .doing("giving a working copy to its owner")?;
         }
         let folder = Arc::new(Folder { path, retired: AtomicBool::new(false) });
         let copy = Copy { folder, behind: BTreeSet::new() };

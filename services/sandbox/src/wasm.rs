@@ -177,7 +177,11 @@ impl Wasm {
 }
 
 impl Inner {
-    async fn start(&self, factory: &Factory, memory_bytes: u64) -> Result<Running, crate::process::StartError> {
+    async fn start(
+        &self,
+        factory: &Factory,
+        memory_bytes: u64,
+    ) -> Result<Running, crate::process::StartError> {
         factory
             .start(Order {
                 name: format!("wasm-{}", uuid::Uuid::now_v7()),
@@ -211,7 +215,9 @@ impl Inner {
                 Ok(running) => {
                     *self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(running);
                 }
-                Err(error) => tracing::warn!(error = remedy(error), "no worker for WebAssembly could be started"),
+                Err(error) => {
+                    tracing::warn!(error = remedy(error), "no worker for WebAssembly could be started")
+                }
             }
             self.filling.store(false, Ordering::Release);
         });

@@ -59,7 +59,9 @@ async fn node_prints_ok() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exit_codes_input_arguments_and_environment_pass() {
-    let Some(engine) = engine("exit_codes_input_arguments_and_environment_pass", "micro:python").await else { return };
+    let Some(engine) = engine("exit_codes_input_arguments_and_environment_pass", "micro:python").await else {
+        return;
+    };
     let mut job = code(
         "python",
         "import os, sys\nprint(sys.stdin.read(), sys.argv[1:], sorted(os.environ))\nsys.stderr.write('err')\nsys.exit(7)",
@@ -75,7 +77,9 @@ async fn exit_codes_input_arguments_and_environment_pass() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_the_host_and_no_network_is_there() {
-    let Some(engine) = engine("nothing_of_the_host_and_no_network_is_there", "micro:python").await else { return };
+    let Some(engine) = engine("nothing_of_the_host_and_no_network_is_there", "micro:python").await else {
+        return;
+    };
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let text = format!(
@@ -136,10 +140,12 @@ async fn a_flood_of_output_is_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_workspace_is_seen_and_what_changes_comes_back() {
-    let Some(engine) = engine("the_workspace_is_seen_and_what_changes_comes_back", "micro:python").await else {
+    let Some(engine) = engine("the_workspace_is_seen_and_what_changes_comes_back", "micro:python").await
+    else {
         return;
     };
-    let (folder, view) = workspace(&[("a.txt", "one"), ("d/b.txt", "two"), ("gone.txt", "x"), ("same.txt", "s")]);
+    let (folder, view) =
+        workspace(&[("a.txt", "one"), ("d/b.txt", "two"), ("gone.txt", "x"), ("same.txt", "s")]);
     let mut job = code(
         "python",
         "import os\nprint(open('a.txt').read(), open('/tmp/work/d/b.txt').read())\nopen('a.txt', 'w').write('ONE')\n\
@@ -159,17 +165,26 @@ async fn the_workspace_is_seen_and_what_changes_comes_back() {
             Change::Rejected { path, why } => format!("x {path} {why}"),
         })
         .collect();
-    for wanted in ["w a.txt 3", "w new.txt 1", "r gone.txt", "x link SYMLINK_FORBIDDEN", "x big FILE_TOO_LARGE"] {
+    for wanted in
+        ["w a.txt 3", "w new.txt 1", "r gone.txt", "x link SYMLINK_FORBIDDEN", "x big FILE_TOO_LARGE"]
+    {
         assert!(names.iter().any(|name| name == wanted), "{wanted}: {names:?}");
     }
     assert_eq!(names.len(), 5, "{names:?}");
-    assert_eq!(std::fs::read(folder.path().join("a.txt")).expect("a file"), b"one", "the copy itself is not edited");
+    assert_eq!(
+        std::fs::read(folder.path().join("a.txt")).expect("a file"),
+        b"one",
+        "the copy itself is not edited"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_run_writes_the_next_does_not_see() {
-    let Some(engine) = engine("what_one_run_writes_the_next_does_not_see", "micro:python").await else { return };
-    let write = "open('/tmp/secret', 'w').write('A'); open('/tmp/work/secret', 'w').write('A'); print('done')";
+    let Some(engine) = engine("what_one_run_writes_the_next_does_not_see", "micro:python").await else {
+        return;
+    };
+    let write =
+        "open('/tmp/secret', 'w').write('A'); open('/tmp/work/secret', 'w').write('A'); print('done')";
     assert_eq!(run(&*engine, &code("python", write)).await.stdout, "done\n");
     let look = "import os; print(os.path.exists('/tmp/secret'), os.path.exists('/tmp/work/secret'))";
     assert_eq!(run(&*engine, &code("python", look)).await.stdout, "False False\n");

@@ -45,7 +45,8 @@ async fn node_prints_ok() {
     }
     let ran = run(&*engine, &node("console.log('OK')")).await;
     assert_eq!((ran.stdout.as_str(), ran.outcome.status), ("OK\n", Status::Succeeded), "{ran:?}");
-    let (_folder, view) = workspace(&[("lib.js", "exports.n = 4;"), ("main.js", "console.log(require('./lib').n)")]);
+    let (_folder, view) =
+        workspace(&[("lib.js", "exports.n = 4;"), ("main.js", "console.log(require('./lib').n)")]);
     let mut both = node("console.log(require('./lib.js').n + 1)");
     both.view = Some(view.clone());
     assert_eq!(run(&*engine, &both).await.stdout, "5\n", "code sees the workspace's modules");
@@ -75,7 +76,10 @@ async fn exit_code_signal_timeout_and_memory_are_told_apart() {
     let Some(engine) = run_engine("exit_code_signal_timeout_and_memory_are_told_apart").await else { return };
     let ended = |code: &str| python(code);
     let ran = run(&*engine, &ended("import sys; sys.exit(143)")).await;
-    assert_eq!((ran.outcome.status, ran.outcome.exit_code, ran.outcome.signal), (Status::NonzeroExit, 143, 0));
+    assert_eq!(
+        (ran.outcome.status, ran.outcome.exit_code, ran.outcome.signal),
+        (Status::NonzeroExit, 143, 0)
+    );
     let ran = run(&*engine, &ended("import os; os.kill(os.getpid(), 15)")).await;
     assert_eq!((ran.outcome.status, ran.outcome.exit_code, ran.outcome.signal), (Status::Signaled, -1, 15));
     let mut slow = ended("import time\nprint('before', flush=True)\ntime.sleep(60)");
@@ -122,7 +126,9 @@ async fn a_fork_bomb_stays_small_and_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_bombs_of_many_processes_and_of_files_in_memory_end() {
-    let Some(engine) = run_engine("memory_bombs_of_many_processes_and_of_files_in_memory_end").await else { return };
+    let Some(engine) = run_engine("memory_bombs_of_many_processes_and_of_files_in_memory_end").await else {
+        return;
+    };
     let many = "import os, time\nfor _ in range(6):\n  if os.fork() == 0:\n    x = []\n    while True: x.append(bytearray(4 << 20))\ntime.sleep(20)";
     let shm = "b = b'x' * (1 << 20)\nwith open('/dev/shm/f', 'wb') as f:\n  for _ in range(60): f.write(b)\n\
                with open('/tmp/f', 'wb') as f:\n  for _ in range(60): f.write(b)\nx = bytearray(64 << 20)\nprint('all')";
@@ -150,7 +156,10 @@ async fn a_flood_of_output_is_cut_and_ended() {
     let grown = resident().saturating_sub(before);
     assert!(grown < 60 << 20, "resident memory grew by {grown} bytes");
     let ran = run(&*engine, &python("print('y' * 2_000_000)")).await;
-    assert!(ran.outcome.truncated && ran.outcome.status == Status::Succeeded, "a talkative one may finish: {ran:?}");
+    assert!(
+        ran.outcome.truncated && ran.outcome.status == Status::Succeeded,
+        "a talkative one may finish: {ran:?}"
+    );
 }
 
 fn resident() -> usize {
@@ -188,7 +197,8 @@ except OSError as e:
     let ran = run(&*engine, &python(code)).await;
     assert_eq!(
         ran.stdout, "/tmp/work True True\n/tmp True True\n/dev/shm True True\ninodes True True\n",
-        "{:?} {}", ran.outcome.status, ran.stderr
+        "{:?} {}",
+        ran.outcome.status, ran.stderr
     );
     let lost = before.saturating_sub(free()) * 4096;
     assert!(lost < 32 << 20, "{lost} bytes of the host are gone");
@@ -232,8 +242,9 @@ async fn no_network_is_reached() {
     let path = folder.path().join("socket");
     let _by_path = UnixListener::bind(&path).expect("a socket");
     let name = format!("devstudio-test-{}", std::process::id());
-    let address = <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(&name)
-        .expect("an abstract name");
+    let address =
+        <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(&name)
+            .expect("an abstract name");
     let _abstract = UnixListener::bind_addr(&address).expect("a socket");
     let code = format!(
         r#"
@@ -314,7 +325,9 @@ print(json.dumps({
     for part in seen["init"].as_array().expect("a list") {
         assert_eq!(part, "PermissionError", "{seen}");
     }
-    for (name, wanted) in [("shadow", "FileNotFoundError"), ("sys", "FileNotFoundError"), ("var", "FileNotFoundError")] {
+    for (name, wanted) in
+        [("shadow", "FileNotFoundError"), ("sys", "FileNotFoundError"), ("var", "FileNotFoundError")]
+    {
         assert_eq!(seen[name], wanted, "{seen}");
     }
     assert_eq!(seen["home"], "FileNotFoundError");
@@ -375,14 +388,31 @@ t = threading.Thread(target=print, args=('thread',)); t.start(); t.join()
     }
     assert_eq!(
         &lines[24..],
-        ["personality_ok OK", "clone3 ENOSYS", "unknown ENOSYS", "link EXDEV", "su True", "x32 -31", "b'shell\\n'", "thread"],
+        [
+            "personality_ok OK",
+            "clone3 ENOSYS",
+            "unknown ENOSYS",
+            "link EXDEV",
+            "su True",
+            "x32 -31",
+            "b'shell\\n'",
+            "thread"
+        ],
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_of_the_workspace_come_back_and_tricks_are_refused() {
-    let Some(engine) = run_engine("changes_of_the_workspace_come_back_and_tricks_are_refused").await else { return };
-    let (folder, view) = workspace(&[("a.txt", "one"), ("d/b.txt", "two"), ("d/c.txt", "three"), ("gone.txt", "x"), ("e/f", "y")]);
+    let Some(engine) = run_engine("changes_of_the_workspace_come_back_and_tricks_are_refused").await else {
+        return;
+    };
+    let (folder, view) = workspace(&[
+        ("a.txt", "one"),
+        ("d/b.txt", "two"),
+        ("d/c.txt", "three"),
+        ("gone.txt", "x"),
+        ("e/f", "y"),
+    ]);
     let mut job = python(
         "import os, shutil\nprint(open('a.txt').read(), open('d/b.txt').read())\nopen('a.txt', 'a').write('!')\n\
          os.makedirs('n/m'); open('n/m/new', 'w').write('n'); os.remove('gone.txt'); os.remove('d/b.txt')\n\
@@ -423,13 +453,18 @@ async fn changes_of_the_workspace_come_back_and_tricks_are_refused() {
             "x link SYMLINK_FORBIDDEN",
         ]
     );
-    assert_eq!(std::fs::read(folder.path().join("a.txt")).expect("a file"), b"one", "the lower layer is not edited");
+    assert_eq!(
+        std::fs::read(folder.path().join("a.txt")).expect("a file"),
+        b"one",
+        "the lower layer is not edited"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_file_is_found_or_not_found() {
     let Some(engine) = run_engine("a_program_file_is_found_or_not_found").await else { return };
-    let (_folder, view) = workspace(&[("d/main.py", "import helper; print(helper.N)"), ("d/helper.py", "N = 3")]);
+    let (_folder, view) =
+        workspace(&[("d/main.py", "import helper; print(helper.N)"), ("d/helper.py", "N = 3")]);
     let mut good = job(Program::Path("/tmp/work/d/main.py".to_owned()), "python");
     good.view = Some(view.clone());
     let ran = run(&*engine, &good).await;
@@ -441,14 +476,17 @@ async fn a_program_file_is_found_or_not_found() {
         let error = try_run(&*engine, &bad).await.expect_err(path);
         assert!(format!("{error:?}").starts_with(wanted), "{path}: {error:?}");
     }
-    let error = try_run(&*engine, &job(Program::Code(String::new()), "cobol")).await.expect_err("no such runtime");
+    let error =
+        try_run(&*engine, &job(Program::Code(String::new()), "cobol")).await.expect_err("no such runtime");
     assert!(matches!(error, SandboxError::Invalid { pointer: "/runtime", .. }), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn output_arrives_while_the_program_runs() {
     let Some(engine) = run_engine("output_arrives_while_the_program_runs").await else { return };
-    let ran = run(&*engine, &python("import sys, time\nprint(1)\ntime.sleep(0.3)\nprint(2, file=sys.stderr)")).await;
+    let ran =
+        run(&*engine, &python("import sys, time\nprint(1)\ntime.sleep(0.3)\nprint(2, file=sys.stderr)"))
+            .await;
     assert!(matches!(ran.events[0], Event::Started));
     let times: Vec<u32> = ran
         .events
@@ -529,7 +567,12 @@ fn groups_of(instance: &str) -> usize {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().filter(|e| e.path().is_dir());
         entries
             .map(|entry| match entry.file_name() == *name {
-                true => std::fs::read_dir(entry.path()).into_iter().flatten().flatten().filter(|e| e.path().is_dir()).count(),
+                true => std::fs::read_dir(entry.path())
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .filter(|e| e.path().is_dir())
+                    .count(),
                 false if depth > 0 => below(&entry.path(), name, depth - 1),
                 false => 0,
             })
@@ -596,7 +639,9 @@ async fn without_isolation_the_engine_refuses_and_says_what_helps() {
     broken.init_program = "/usr/bin/false".into();
     let why = Factory::probe(broken).await.err().expect("no sandbox stands");
     assert!(why.contains("too early"), "{why}");
-    let Some(good) = run_engine("without_isolation_the_engine_refuses_and_says_what_helps").await else { return };
+    let Some(good) = run_engine("without_isolation_the_engine_refuses_and_says_what_helps").await else {
+        return;
+    };
     drop(good);
     let factory = Factory::probe(settings("more")).await.expect("a sandbox");
     let registry = Registry::default().with(Process::new(Ok(factory), Isolation::Process).await);
@@ -612,13 +657,18 @@ async fn starting_python_in_the_sandbox_costs_little() {
     let Some(program) = std::env::var_os("PATH").and_then(|_| {
         ["/usr/bin/python3", "/usr/local/bin/python3"].into_iter().find(|p| std::path::Path::new(p).exists())
     }) else {
-        eprintln!("SKIPPED starting_python_in_the_sandbox_costs_little: no python3 below /usr to compare with");
+        eprintln!(
+            "SKIPPED starting_python_in_the_sandbox_costs_little: no python3 below /usr to compare with"
+        );
         return;
     };
     let (mut bare, mut inside) = (Vec::new(), Vec::new());
     for _ in 0..15 {
         let started = Instant::now();
-        let output = std::process::Command::new(program).args(["-u", "-B", "-c", "print(1)"]).output().expect("python");
+        let output = std::process::Command::new(program)
+            .args(["-u", "-B", "-c", "print(1)"])
+            .output()
+            .expect("python");
         assert_eq!(output.stdout, b"1\n");
         bare.push(started.elapsed());
         let started = Instant::now();

@@ -90,7 +90,8 @@ async fn an_export_is_called_with_numbers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn arguments_and_environment_arrive_and_nothing_else_does() {
-    let Some((engine, _cache)) = engine("arguments_and_environment_arrive_and_nothing_else_does").await else {
+    let Some((engine, _cache)) = engine("arguments_and_environment_arrive_and_nothing_else_does").await
+    else {
         return;
     };
     // Prints the whole block of the environment, then tries to open a file below each of the first descriptors.
@@ -125,7 +126,8 @@ async fn arguments_and_environment_arrive_and_nothing_else_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loop_ends_when_its_fuel_is_used_up() {
-    let Some((engine, _cache)) = engine_with("a_loop_ends_when_its_fuel_is_used_up", 1_000_000, false).await else {
+    let Some((engine, _cache)) = engine_with("a_loop_ends_when_its_fuel_is_used_up", 1_000_000, false).await
+    else {
         return;
     };
     let ran = run(&engine, &text("(module (func (export \"_start\") (loop $l (br $l))))")).await;
@@ -161,25 +163,43 @@ async fn hostile_modules_are_bounded() {
         ("a huge table", "(module (table 100000000 funcref) (func (export \"_start\")))", Status::Failed),
         ("deep recursion", "(module (func $f (export \"_start\") (call $f)))", Status::Trapped),
         ("a trap at the start", "(module (func $f unreachable) (start $f))", Status::Trapped),
-        ("a division by zero", "(module (func (export \"_start\") (drop (i32.div_u (i32.const 1) (i32.const 0)))))", Status::Trapped),
-        ("out of bounds", "(module (memory 1) (func (export \"_start\") (drop (i32.load (i32.const -8)))))", Status::Trapped),
-        ("an unknown import", "(module (import \"env\" \"system\" (func)) (func (export \"_start\")))", Status::Failed),
+        (
+            "a division by zero",
+            "(module (func (export \"_start\") (drop (i32.div_u (i32.const 1) (i32.const 0)))))",
+            Status::Trapped,
+        ),
+        (
+            "out of bounds",
+            "(module (memory 1) (func (export \"_start\") (drop (i32.load (i32.const -8)))))",
+            Status::Trapped,
+        ),
+        (
+            "an unknown import",
+            "(module (import \"env\" \"system\" (func)) (func (export \"_start\")))",
+            Status::Failed,
+        ),
     ] {
         let ran = run(&engine, &text(wat)).await;
         assert_eq!(ran.outcome.status, wanted, "{what}: {ran:?}");
     }
-    for (what, bytes) in [("no module", &b"\0asm garbage"[..]), ("empty", &b""[..]), ("cut", &ADD[..ADD.len() / 2])] {
+    for (what, bytes) in
+        [("no module", &b"\0asm garbage"[..]), ("empty", &b""[..]), ("cut", &ADD[..ADD.len() / 2])]
+    {
         let ran = run(&engine, &module(bytes)).await;
         assert_eq!(ran.outcome.status, Status::Failed, "{what}: {ran:?}");
     }
-    assert_eq!(run(&engine, &text("(module (func (export \"_start\")))")).await.outcome.status, Status::Succeeded);
+    assert_eq!(
+        run(&engine, &text("(module (func (export \"_start\")))")).await.outcome.status,
+        Status::Succeeded
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_module_of_megabytes_is_no_bomb() {
     let Some((engine, _cache)) = engine("a_module_of_megabytes_is_no_bomb").await else { return };
     let body = "(i32.store (i32.const 0) (i32.add (i32.load (i32.const 4)) (i32.const 7)))".repeat(2_000);
-    let wat = format!("(module (memory 1) {} (func (export \"_start\")))", format!("(func {body})").repeat(40));
+    let wat =
+        format!("(module (memory 1) {} (func (export \"_start\")))", format!("(func {body})").repeat(40));
     let mut job = text(&wat);
     let Program::Module(bytes) = &job.program else { unreachable!("it is a module") };
     let size = bytes.len();

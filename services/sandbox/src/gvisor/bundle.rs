@@ -95,7 +95,8 @@ impl View {
             match read {
                 Ok((content, path)) => {
                     let known = before.remove(&path).is_some();
-                    let same = known && lower.as_ref().is_some_and(|l| l.read(&path).is_ok_and(|old| old == content));
+                    let same = known
+                        && lower.as_ref().is_some_and(|l| l.read(&path).is_ok_and(|old| old == content));
                     if !same {
                         written.push(Change::Written(path, content));
                     }
@@ -159,9 +160,7 @@ pub fn config(
         env.entry(key.to_owned()).or_insert_with(|| value.to_owned());
     }
     let env: Vec<String> = env.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let bind = |from: &Path, to: &str, mode: &str| {
-        json!({"destination": to, "type": "bind", "source": from, "options": ["rbind", mode, "nosuid", "nodev"]})
-    };
+    let bind = |from: &Path, to: &str, mode: &str| json!({"destination": to, "type": "bind", "source": from, "options": ["rbind", mode, "nosuid", "nodev"]});
     let mut mounts = vec![
         json!({"destination": "/proc", "type": "proc", "source": "proc"}),
         json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=1777", "size=64m"]}),

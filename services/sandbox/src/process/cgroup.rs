@@ -91,7 +91,8 @@ impl Cgroups {
                 Ok(Some(group))
             }
             Self::V1 { memory, pids, cpu } => {
-                let mut group = Group { folders: Vec::new(), events: memory.join(name).join("memory.oom_control") };
+                let mut group =
+                    Group { folders: Vec::new(), events: memory.join(name).join("memory.oom_control") };
                 let mut make = |base: &Path| {
                     let folder = base.join(name);
                     fs::create_dir(&folder)?;
@@ -101,7 +102,8 @@ impl Cgroups {
                 let folder = make(memory)?;
                 fs::write(folder.join("memory.limit_in_bytes"), bounds.memory_bytes.to_string())?;
                 // Absent where the kernel does not account for swap.
-                let _ = fs::write(folder.join("memory.memsw.limit_in_bytes"), bounds.memory_bytes.to_string());
+                let _ =
+                    fs::write(folder.join("memory.memsw.limit_in_bytes"), bounds.memory_bytes.to_string());
                 fs::write(make(pids)?.join("pids.max"), bounds.processes.to_string())?;
                 if let Some(cpu) = cpu {
                     let folder = make(cpu)?;
@@ -118,7 +120,9 @@ impl Cgroups {
         let bases: Vec<&PathBuf> = match self {
             Self::None => Vec::new(),
             Self::V2 { base } => vec![base],
-            Self::V1 { memory, pids, cpu } => [Some(memory), Some(pids), cpu.as_ref()].into_iter().flatten().collect(),
+            Self::V1 { memory, pids, cpu } => {
+                [Some(memory), Some(pids), cpu.as_ref()].into_iter().flatten().collect()
+            }
         };
         let mut swept = 0;
         for base in bases {

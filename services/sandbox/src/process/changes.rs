@@ -119,7 +119,9 @@ impl Walk {
                 self.left_bytes -= content.len() as u64;
                 self.changes.push(Change::Written(path, content));
             }
-            Err(error) => self.reject(path.to_string(), error.reason().as_str_name().trim_start_matches("REASON_")),
+            Err(error) => {
+                self.reject(path.to_string(), error.reason().as_str_name().trim_start_matches("REASON_"))
+            }
         }
     }
 

@@ -128,11 +128,14 @@ impl Hold {
     async fn gone(&mut self) -> Result<(), SandboxError> {
         if let Some(pidfd) = &self.pidfd {
             drop(pidfd.readable().await.doing("waiting for a sandbox")?);
-            waitid(WaitId::PidFd(pidfd.get_ref().as_fd()), WaitIdOptions::EXITED).doing("reaping a sandbox")?;
+            waitid(WaitId::PidFd(pidfd.get_ref().as_fd()), WaitIdOptions::EXITED)
+                .doing("reaping a sandbox")?;
             self.pidfd = None;
         }
         let group = self.group.take();
-        tokio::task::spawn_blocking(move || drop(group)).await.map_err(|e| SandboxError::Internal(e.to_string()))
+        tokio::task::spawn_blocking(move || drop(group))
+            .await
+            .map_err(|e| SandboxError::Internal(e.to_string()))
     }
 }
 
@@ -170,7 +173,8 @@ impl Running {
         report: bool,
         group: Option<Group>,
     ) -> Result<Self, StartError> {
-        let Spawned { pid, pidfd, control, stdin, stdout, stderr, report } = spawn::spawn(program, spec, report)?;
+        let Spawned { pid, pidfd, control, stdin, stdout, stderr, report } =
+            spawn::spawn(program, spec, report)?;
         let pidfd = readable(pidfd).doing("watching a sandbox")?;
         let mut hold = Hold { pid, pidfd: Some(pidfd), first: None, group };
         let control = readable(control).doing("listening to a sandbox")?;
@@ -218,7 +222,9 @@ impl Running {
         };
         let collect = collect(report);
         let watch = async {
-            let ended = watch_over(&mut hold, &control, started, timeout, watched_memory_bytes, &cancel, &flood).await;
+            let ended =
+                watch_over(&mut hold, &control, started, timeout, watched_memory_bytes, &cancel, &flood)
+                    .await;
             let wall = started.elapsed();
             hold.kill();
             hold.gone().await?;

@@ -79,7 +79,12 @@ fn rules() -> Result<Rules, seccompiler::BackendError> {
     let mut rules: Rules = DENIED.iter().map(|number| (*number, Vec::new())).collect();
     let argument = |index, op, value| SeccompCondition::new(index, SeccompCmpArgLen::Dword, op, value);
     let bits = |index, mask: i64, value: i64| {
-        SeccompCondition::new(index, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask as u64), value as u64)
+        SeccompCondition::new(
+            index,
+            SeccompCmpArgLen::Dword,
+            SeccompCmpOp::MaskedEq(mask as u64),
+            value as u64,
+        )
     };
     // Namespaces of one's own.
     for flag in [
@@ -96,8 +101,10 @@ fn rules() -> Result<Rules, seccompiler::BackendError> {
     }
     // Families of sockets: a network namespace does not hold vsock and others.
     let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
-    let others =
-        families.iter().map(|family| argument(0, SeccompCmpOp::Ne, *family as u64)).collect::<Result<_, _>>()?;
+    let others = families
+        .iter()
+        .map(|family| argument(0, SeccompCmpOp::Ne, *family as u64))
+        .collect::<Result<_, _>>()?;
     let audit_and_others = vec![
         argument(0, SeccompCmpOp::Eq, libc::AF_NETLINK as u64)?,
         argument(2, SeccompCmpOp::Ne, libc::NETLINK_ROUTE as u64)?,

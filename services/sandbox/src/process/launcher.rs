@@ -100,7 +100,8 @@ fn launch() -> Result<(), Step> {
     }
     drop(trees);
     // SAFETY: the call touches no memory.
-    let pidfd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, child, 0) }, "watching the first process")?;
+    let pidfd =
+        check(unsafe { libc::syscall(libc::SYS_pidfd_open, child, 0) }, "watching the first process")?;
     send(&Note::First, Some(pidfd as i32))?;
     for fd in 0..=REPORT_FD {
         // SAFETY: nothing in this process uses these descriptors from here on.
@@ -262,7 +263,8 @@ fn watch_children() -> Result<OwnedFd, Step> {
         libc::sigemptyset(&mut ended);
         libc::sigaddset(&mut ended, libc::SIGCHLD);
         libc::sigprocmask(libc::SIG_BLOCK, &ended, std::ptr::null_mut());
-        let fd = check(libc::signalfd(-1, &ended, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK), "watching children")?;
+        let fd =
+            check(libc::signalfd(-1, &ended, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK), "watching children")?;
         Ok(OwnedFd::from_raw_fd(fd as i32))
     }
 }
@@ -280,7 +282,8 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), Step> {
 fn loopback() -> Result<(), Step> {
     // SAFETY: the request lives through the calls, names the interface and is closed again.
     unsafe {
-        let socket = check(libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0), "loopback")? as i32;
+        let socket =
+            check(libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0), "loopback")? as i32;
         let mut request: libc::ifreq = std::mem::zeroed();
         request.ifr_name[0] = b'l' as libc::c_char;
         request.ifr_name[1] = b'o' as libc::c_char;
@@ -295,7 +298,8 @@ fn loopback() -> Result<(), Step> {
 fn send(note: &Note, fd: Option<RawFd>) -> Result<(), Step> {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
     let failed = |_| Step { step: "telling the service", errno: libc::EIO };
-    let text = serde_json::to_vec(note).map_err(|_| Step { step: "telling the service", errno: libc::EINVAL })?;
+    let text =
+        serde_json::to_vec(note).map_err(|_| Step { step: "telling the service", errno: libc::EINVAL })?;
     // SAFETY: the control socket stays open for as long as this process uses it.
     let control = unsafe { rustix::fd::BorrowedFd::borrow_raw(CONTROL_FD) };
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

@@ -61,9 +61,8 @@ fn no_new_privileges() -> Result<(), Step> {
 /// The version of Landlock that this kernel enforces; 0 where it has none.
 pub fn landlock_abi() -> i32 {
     // SAFETY: with these arguments the call only answers a number.
-    let abi = unsafe {
-        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0usize, 1u32)
-    };
+    let abi =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0usize, 1u32) };
     abi.clamp(0, i64::from(i32::MAX)) as i32
 }
 

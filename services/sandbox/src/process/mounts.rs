@@ -138,7 +138,10 @@ fn devices() -> Result<(), Step> {
 /// The workspace: the host's copy below, what the program changes above, in memory of a fixed size.
 fn workspace(spec: &Spec, trees: &Trees) -> Result<OwnedFd, Step> {
     folder(".stage")?;
-    tmpfs(".stage", &format!("mode=0755,size={},nr_inodes={}", spec.limits.disk_bytes, spec.limits.disk_files + 8))?;
+    tmpfs(
+        ".stage",
+        &format!("mode=0755,size={},nr_inodes={}", spec.limits.disk_bytes, spec.limits.disk_files + 8),
+    )?;
     folder(".stage/upper")?;
     folder(".stage/work")?;
     folder(".lower")?;
@@ -150,7 +153,14 @@ fn workspace(spec: &Spec, trees: &Trees) -> Result<OwnedFd, Step> {
     let options =
         format!("lowerdir={ROOT}/.lower,upperdir={ROOT}/.stage/upper,workdir={ROOT}/.stage/work,userxattr");
     let flags = libc::MS_NOSUID | libc::MS_NODEV;
-    mount(Some("overlay"), &inside("tmp/work"), Some("overlay"), flags, Some(&options), "mounting the workspace")?;
+    mount(
+        Some("overlay"),
+        &inside("tmp/work"),
+        Some("overlay"),
+        flags,
+        Some(&options),
+        "mounting the workspace",
+    )?;
     let upper = c_string(&inside(".stage/upper"))?;
     // SAFETY: the path is a live C string.
     let fd = check(
@@ -166,7 +176,8 @@ fn workspace(spec: &Spec, trees: &Trees) -> Result<OwnedFd, Step> {
         }
     }
     if let Some((name, text)) = &spec.code {
-        fs::write(format!("{}/{name}", inside("tmp/work")), text).map_err(|e| Step::of("writing the program", &e))?;
+        fs::write(format!("{}/{name}", inside("tmp/work")), text)
+            .map_err(|e| Step::of("writing the program", &e))?;
     }
     Ok(upper)
 }
@@ -175,7 +186,8 @@ fn workspace(spec: &Spec, trees: &Trees) -> Result<OwnedFd, Step> {
 fn proc() -> Result<(), Step> {
     folder("proc")?;
     mount(Some("proc"), &inside("proc"), Some("proc"), FLAGS | libc::MS_NOEXEC, None, "mounting /proc")?;
-    for name in ["keys", "key-users", "timer_list", "kcore", "config.gz", "sysrq-trigger", "cmdline", "kmsg"] {
+    for name in ["keys", "key-users", "timer_list", "kcore", "config.gz", "sysrq-trigger", "cmdline", "kmsg"]
+    {
         let place = format!("proc/{name}");
         if Path::new(&inside(&place)).exists() {
             mount(Some("/dev/null"), &inside(&place), None, libc::MS_BIND, None, "hiding a file of /proc")?;
@@ -184,7 +196,14 @@ fn proc() -> Result<(), Step> {
     for name in ["sys", "bus", "fs", "irq"] {
         let place = format!("proc/{name}");
         if Path::new(&inside(&place)).exists() {
-            mount(Some(&inside(&place)), &inside(&place), None, libc::MS_BIND | libc::MS_REC, None, "binding /proc")?;
+            mount(
+                Some(&inside(&place)),
+                &inside(&place),
+                None,
+                libc::MS_BIND | libc::MS_REC,
+                None,
+                "binding /proc",
+            )?;
             read_only(&place, true)?;
         }
     }
@@ -238,7 +257,8 @@ fn mount(
     let options = options.map(c_string).transpose()?;
     let data = options.as_ref().map_or(std::ptr::null(), |options| options.as_ptr().cast());
     // SAFETY: every pointer is to a live C string, or null where the call allows it.
-    check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data) }, step).map(drop)
+    check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data) }, step)
+        .map(drop)
 }
 
 /// Binds a file or folder of the host to a place in the new root, making the place.
@@ -266,7 +286,8 @@ fn clone_tree(path: &Path, step: &'static str) -> Result<OwnedFd, Step> {
     let path = c_string(&path.to_string_lossy())?;
     let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as u32 | libc::AT_RECURSIVE as u32;
     // SAFETY: the path is a live C string.
-    let fd = check(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) }, step)?;
+    let fd =
+        check(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) }, step)?;
     // SAFETY: the descriptor was just opened and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }

@@ -97,7 +97,8 @@ fn ask(kind: &Kind, program: &Path) -> Option<Runtime> {
         }
         expose.push(folder);
     }
-    let reachable = executable.starts_with("/usr/") || expose.iter().any(|f| Path::new(executable).starts_with(f));
+    let reachable =
+        executable.starts_with("/usr/") || expose.iter().any(|f| Path::new(executable).starts_with(f));
     if !reachable {
         return None;
     }

@@ -89,8 +89,9 @@ fn posix_spawn(program: &Path, places: &[(OwnedFd, i32)]) -> std::io::Result<Pid
         check(libc::posix_spawn_file_actions_init(&mut actions))?;
         let mut result = Ok(());
         for (fd, place) in places {
-            result = result
-                .and_then(|()| check(libc::posix_spawn_file_actions_adddup2(&mut actions, fd.as_raw_fd(), *place)));
+            result = result.and_then(|()| {
+                check(libc::posix_spawn_file_actions_adddup2(&mut actions, fd.as_raw_fd(), *place))
+            });
         }
         let result = result.and_then(|()| {
             let none = std::ptr::null();

@@ -147,6 +147,9 @@ mod tests {
         drop(held);
         let ticket = poll(&mut next).expect("a turn").expect("a place");
         drop((ticket, next));
-        assert!(poll(&mut Box::pin(queue.place(anna))).is_some_and(|place| place.is_ok()), "the place is free again");
+        assert!(
+            poll(&mut Box::pin(queue.place(anna))).is_some_and(|place| place.is_ok()),
+            "the place is free again"
+        );
     }
 }

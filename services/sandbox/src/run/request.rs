@@ -178,7 +178,11 @@ async fn program(
         _ => given[0] || given[1],
     };
     if !fits {
-        return Err(invalid("", "oneOf", format!("the engine {} takes something else to run", request.engine)));
+        return Err(invalid(
+            "",
+            "oneOf",
+            format!("the engine {} takes something else to run", request.engine),
+        ));
     }
     if given[4] {
         return Ok((Program::Ops(request.ops.clone()), None));

@@ -144,7 +144,12 @@ impl Store {
     }
 
     /// Writes down how a run ended.
-    pub async fn end_run(&self, exec_id: Uuid, run: &EndedRun, now: OffsetDateTime) -> Result<(), SandboxError> {
+    pub async fn end_run(
+        &self,
+        exec_id: Uuid,
+        run: &EndedRun,
+        now: OffsetDateTime,
+    ) -> Result<(), SandboxError> {
         sqlx::query(
             "update exec_runs set status = $2, exit_code = $3, signal = $4, wall_ms = $5, cpu_ms = $6,
                     max_rss_bytes = $7, truncated = $8, message = $9, stdout = $10, stderr = $11, facts = $12,
@@ -237,7 +242,10 @@ impl Store {
         .bind(boot)
         .execute(self.pool())
         .await?;
-        sqlx::query("delete from exec_runs where started_at < $1").bind(now - keep).execute(self.pool()).await?;
+        sqlx::query("delete from exec_runs where started_at < $1")
+            .bind(now - keep)
+            .execute(self.pool())
+            .await?;
         Ok(ended.rows_affected())
     }
 }

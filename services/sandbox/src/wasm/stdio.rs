@@ -18,7 +18,11 @@ fn checked(count: isize) -> io::Result<usize> {
 }
 
 impl AsyncRead for Stdio {
-    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let room = buffer.initialize_unfilled();
         // SAFETY: the buffer lives through the call and has that length.
         let read = checked(unsafe { libc::read(self.0, room.as_mut_ptr().cast(), room.len()) });

@@ -21,8 +21,8 @@ use wasmer_middlewares::{
 use wasmer_wasix::{
     PluggableRuntime, UnsupportedVirtualNetworking, WasiEnvBuilder, WasiError,
     capabilities::Capabilities,
-    runtime::{module_cache, package_loader::UnsupportedPackageLoader, resolver::MultiSource},
     runtime::task_manager::tokio::TokioTaskManager,
+    runtime::{module_cache, package_loader::UnsupportedPackageLoader, resolver::MultiSource},
 };
 
 use super::{
@@ -39,14 +39,16 @@ const REPORT: i32 = 3;
 /// The worker's whole life; answers its exit code.
 pub fn main() -> i32 {
     // Threads for timers and the like; made before there is anything to do.
-    let Ok(tokio) = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build() else {
+    let Ok(tokio) = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()
+    else {
         return 1;
     };
     let _entered = tokio.enter();
     let tasks = Arc::new(TokioTaskManager::new(tokio.handle().clone()));
     // SAFETY: the launcher gave this process both descriptors, and nobody else here has them.
-    let (mut input, mut report) =
-        unsafe { (std::mem::ManuallyDrop::new(std::fs::File::from_raw_fd(0)), std::fs::File::from_raw_fd(REPORT)) };
+    let (mut input, mut report) = unsafe {
+        (std::mem::ManuallyDrop::new(std::fs::File::from_raw_fd(0)), std::fs::File::from_raw_fd(REPORT))
+    };
     let Some((order, module, compiled)) = read_order(&mut input) else { return 0 };
     let verdict = Worker { order, tasks }.run(module, compiled, &mut report);
     let told = serde_json::to_vec(&verdict).unwrap_or_default();

@@ -91,7 +91,8 @@ pub fn node(code: &str) -> Job {
 pub fn workspace(files: &[(&str, &str)]) -> (tempfile::TempDir, View) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let root = rustix::process::geteuid().is_root();
-    let jail = devstudio_sandbox::fs::Jail::open(folder.path(), root.then_some((65534, 65534))).expect("a jail");
+    let jail =
+        devstudio_sandbox::fs::Jail::open(folder.path(), root.then_some((65534, 65534))).expect("a jail");
     for (path, text) in files {
         let path = devstudio_sandbox::fs::JailPath::file(path).expect("a path");
         jail.write(&path, text.as_bytes()).expect("a write");

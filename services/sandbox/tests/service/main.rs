@@ -1,0 +1,5 @@
+//! The sandbox as its callers see it: through the generated clients, on a fresh database each.
+
+mod files;
+mod harness;
+mod runs;
