@@ -54,6 +54,12 @@ struct Container {
     group: Option<Group>,
 }
 
+impl Drop for Gvisor {
+    fn drop(&mut self) {
+        self.cgroups.close();
+    }
+}
+
 impl Drop for Container {
     fn drop(&mut self) {
         let (gvisor, id, bundle) = (self.gvisor.clone(), self.id.clone(), self.bundle.clone());

@@ -89,6 +89,12 @@ pub struct Factory {
     facts: Facts,
 }
 
+impl Drop for Factory {
+    fn drop(&mut self) {
+        self.cgroups.close();
+    }
+}
+
 impl Factory {
     /// Finds out what this machine offers by making a real sandbox. Answers the remedy where there is none.
     pub async fn probe(settings: Settings) -> Result<Arc<Self>, String> {

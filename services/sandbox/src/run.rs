@@ -197,13 +197,17 @@ impl Dispatcher {
     pub async fn start(
         &self,
         user_id: Uuid,
-        request: Request,
+        mut request: Request,
         watcher: Option<mpsc::Sender<Progress>>,
     ) -> Result<Ongoing, SandboxError> {
         let deps = &self.0.deps;
         let engine = deps.registry.find(&request.engine, request.min_isolation)?.clone();
         let (mut job, module_sha256) = request::job(deps, &*engine, user_id, &request).await?;
         job.workspace_id = Some(deps.trees.resolve(user_id, request.workspace_id).await?);
+        if let Some(sha256) = &module_sha256 {
+            // A stored request names its module, so that it can be run again.
+            request.module_sha256 = hex::encode(sha256);
+        }
         let cancel = job.cancel.clone();
         let started = NewRun {
             exec_id: job.exec_id,

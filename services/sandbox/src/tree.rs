@@ -434,7 +434,8 @@ impl Trees {
         let jail = self.jail(&copy.folder.path)?;
         let files = self.0.store.files(user_id, workspace_id, path).await?;
         let one = files.len() == 1 && files[0].path == path.as_str();
-        if !path.is_root() && !(one && matches!(jail.kind(path), Ok(fs::Kind::File { .. }))) {
+        let replaced = one && matches!(jail.kind(path), Ok(fs::Kind::File { .. }));
+        if !path.is_root() && !replaced {
             jail.remove(path)?;
         }
         for file in files {

@@ -115,17 +115,28 @@ impl Cgroups {
         }
     }
 
-    /// Ends and removes what a service that was killed left behind. Answers how many groups there were.
-    pub fn sweep(&self) -> usize {
-        let bases: Vec<&PathBuf> = match self {
+    fn bases(&self) -> Vec<&PathBuf> {
+        match self {
             Self::None => Vec::new(),
             Self::V2 { base } => vec![base],
             Self::V1 { memory, pids, cpu } => {
                 [Some(memory), Some(pids), cpu.as_ref()].into_iter().flatten().collect()
             }
-        };
+        }
+    }
+
+    /// Removes the folders of our groups, where they are empty: the service goes.
+    pub fn close(&self) {
+        for base in self.bases() {
+            // Runs that still end keep theirs; the next start sweeps them.
+            let _ = fs::remove_dir(base);
+        }
+    }
+
+    /// Ends and removes what a service that was killed left behind. Answers how many groups there were.
+    pub fn sweep(&self) -> usize {
         let mut swept = 0;
-        for base in bases {
+        for base in self.bases() {
             for entry in fs::read_dir(base).into_iter().flatten().flatten() {
                 if entry.path().is_dir() {
                     swept += 1;

@@ -28,10 +28,11 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Compiles the filters.
-    pub fn compile() -> Result<Self, Step> {
+    /// Compiles the filters. Files in memory escape a mere watch over memory, and can be refused for that.
+    pub fn compile(refuse_memory_files: bool) -> Result<Self, Step> {
         let list = SeccompFilter::new(
-            rules().map_err(|_| Step { step: "writing the filter", errno: libc::EINVAL })?,
+            rules(refuse_memory_files)
+                .map_err(|_| Step { step: "writing the filter", errno: libc::EINVAL })?,
             SeccompAction::Allow,
             SeccompAction::Errno(libc::EPERM as u32),
             ARCH.0,
@@ -75,8 +76,11 @@ fn front() -> BpfProgram {
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-fn rules() -> Result<Rules, seccompiler::BackendError> {
+fn rules(refuse_memory_files: bool) -> Result<Rules, seccompiler::BackendError> {
     let mut rules: Rules = DENIED.iter().map(|number| (*number, Vec::new())).collect();
+    if refuse_memory_files {
+        rules.insert(libc::SYS_memfd_create, Vec::new());
+    }
     let argument = |index, op, value| SeccompCondition::new(index, SeccompCmpArgLen::Dword, op, value);
     let bits = |index, mask: i64, value: i64| {
         SeccompCondition::new(

@@ -126,7 +126,7 @@ fn first(spec: &Spec, trees: Option<Trees>) -> Result<(), Step> {
     // SAFETY: the name lives through the call and has that length.
     check(unsafe { libc::sethostname(c"sandbox".as_ptr(), 7) }, "naming the host")?;
     loopback()?;
-    let filter = Filter::compile()?;
+    let filter = Filter::compile(spec.limits.data_bytes.is_some())?;
     // What the program must not read from this process: its memory and its descriptors.
     // SAFETY: prctl with this option reads no memory.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };

@@ -183,10 +183,10 @@ impl Store {
             .bind(user_id)
             .fetch_optional(self.pool())
             .await?;
-        Ok(row.as_ref().map(stored).transpose()?.ok_or(SandboxError::NotFound { what: "run" })?)
+        row.as_ref().map(stored).transpose()?.ok_or(SandboxError::NotFound { what: "run" })
     }
 
-    /// A person's runs without their output, newest first, those after `after`.
+    /// A person's runs without what was asked for and without their output, newest first, those after `after`.
     pub async fn runs(
         &self,
         user_id: Uuid,
@@ -195,7 +195,8 @@ impl Store {
     ) -> Result<Vec<StoredRun>, SandboxError> {
         let (at, id) = after.unzip();
         let rows = sqlx::query(
-            "select exec_id, engine, runtime, title, request, isolation, started_at, status, exit_code, signal,
+            "select exec_id, engine, runtime, title, 'null'::jsonb as request, isolation, started_at, status,
+                    exit_code, signal,
                     wall_ms, cpu_ms, max_rss_bytes, truncated, message, ''::bytea as stdout, ''::bytea as stderr,
                     facts, changed_paths, rejected_paths
              from exec_runs

@@ -31,7 +31,8 @@ pub fn settings(instance: &str) -> Settings {
     static SERVICES: AtomicUsize = AtomicUsize::new(0);
     let number = SERVICES.fetch_add(1, Ordering::Relaxed);
     Settings {
-        init_program: PathBuf::from(INIT),
+        init_program: std::env::var_os("DEVSTUDIO_SANDBOX_INIT")
+            .map_or_else(|| PathBuf::from(INIT), PathBuf::from),
         instance: format!("test-{instance}-{}-{number}", std::process::id()),
         run_as: (65534, 65534),
         max_processes: 64,

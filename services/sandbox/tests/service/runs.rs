@@ -212,6 +212,10 @@ async fn wasm_runs_by_module_and_again_by_its_hash() {
     let by_hash = RunExecRequest { module_sha256: hex::encode(sha2::Sha256::digest(ADD)), ..wasm.clone() };
     assert_eq!(world.run(anna, by_hash.clone()).await.expect("a run").stdout, "3\n");
     refused(world.run(ben, by_hash).await, Reason::NotFound);
+    let stored = told(world.runs().get_run(world.by(anna, GetRunRequest { exec_id: ran.exec_id })).await);
+    let run = stored.expect("a stored run").run.expect("a run");
+    assert_eq!(run.request.expect("a request").module_sha256.len(), 64, "it can be run again");
+    assert!(run.title.starts_with("module ") && run.title.len() == 19, "{}", run.title);
     let call = RunExecRequest {
         module: ADD.to_vec(),
         function: "add".into(),
