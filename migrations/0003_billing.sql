@@ -568,3 +568,15 @@ begin
   end if;
 end
 $$;
+
+-- Idempotency-Keys of people's calls: in progress while there is no answer. Kept for a day.
+create table idempotency_keys (
+  user_id uuid not null,
+  key text not null,
+  request_sha256 text not null,
+  answer_json text,
+  created_at timestamptz not null,
+  constraint idempotency_keys_pk primary key (user_id, key)
+);
+create index idempotency_keys_created on idempotency_keys (created_at);
+grant select, insert, update, delete on idempotency_keys to devstudio_billing;

@@ -110,3 +110,29 @@ async fn nobody_tracks_usage_or_reserves_from_outside() {
         }
     }
 }
+
+/// TL7: under one Idempotency-Key a call is made and charged once; another body under it is refused.
+#[tokio::test]
+async fn a_call_under_an_idempotency_key_is_made_and_charged_once() {
+    let dev = House::shared().await.dev().await;
+    let call = |body: serde_json::Value| {
+        let request = dev.http.post(format!("{}/rpc/llm.chat", dev.url)).bearer_auth(&dev.credential);
+        request.header("idempotency-key", "order-1").body(body.to_string()).send()
+    };
+    let body = json!({"prompt": "Say hello.", "maxTokens": 8});
+    let replies = join_all((0..20).map(|_| call(body.clone()))).await;
+    let statuses: Vec<u16> = replies.iter().map(|reply| reply.as_ref().unwrap().status().as_u16()).collect();
+    assert!(statuses.iter().all(|status| [200, 409].contains(status)) && statuses.contains(&200), "{statuses:?}");
+    let again = crate::harness::eventually("the answer is stored", crate::harness::PATIENCE, || async {
+        let reply = call(body.clone()).await.unwrap();
+        (reply.status() == 200).then_some(reply)
+    })
+    .await;
+    let answer: serde_json::Value = again.json().await.unwrap();
+    let rows = dev.call("usage.list", json!({})).await.ok();
+    let rows = rows["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0]["requestId"], answer["requestId"]);
+    let other = call(json!({"prompt": "Say goodbye.", "maxTokens": 8})).await.unwrap();
+    assert_eq!(other.status(), 409);
+}

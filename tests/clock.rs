@@ -37,7 +37,7 @@ async fn accept_llm_chat_within_three_seconds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn up_is_healthy_within_twenty_seconds() {
     let _alone = crate::kill::ALONE.lock().await;
-    let (dir, http) = (fresh_dir(), reqwest::Client::new());
+    let (dir, http) = (fresh_dir(), crate::harness::client());
     for kind in ["fresh", "used"] {
         let port = free_port();
         let started = Instant::now();

@@ -19,13 +19,21 @@ async fn accept_fs_write() {
     assert_eq!(read["sha256"], written["sha256"]);
     let listed = dev.call("fs.list", json!({})).await.ok();
     let id = listed["workspaceId"].as_str().unwrap();
-    let on_disk = find(std::path::Path::new("/tmp/devstudio"), &format!("ws/{id}/src/hello.py"));
-    assert_eq!(on_disk.map(|path| std::fs::read_to_string(path).unwrap()).as_deref(), Some("print('OK')\n"));
+    // PostgreSQL is the truth; the working copy that programs see is made when the first of them needs it
+    let seen = dev.call("run.exec", json!({"engine": "run", "path": "src/hello.py"})).await.ok();
+    assert_eq!(seen["stdout"], "OK\n", "{seen}");
+    let copies = working_copies(id);
+    assert!(!copies.is_empty(), "no working copy of {id}");
+    for copy in copies {
+        assert_eq!(std::fs::read_to_string(copy.join("src/hello.py")).unwrap(), "print('OK')\n");
+    }
 }
 
-fn find(base: &std::path::Path, tail: &str) -> Option<std::path::PathBuf> {
-    let instances = std::fs::read_dir(base).ok()?;
-    instances.flatten().map(|instance| instance.path().join(tail)).find(|path| path.exists())
+/// The working copies of a workspace: /tmp/devstudio/<instance>/ws/<id>.<number>.
+fn working_copies(id: &str) -> Vec<std::path::PathBuf> {
+    let instances = std::fs::read_dir("/tmp/devstudio").unwrap().flatten();
+    let folders = instances.filter_map(|instance| std::fs::read_dir(instance.path().join("ws")).ok()).flatten().flatten();
+    folders.map(|folder| folder.path()).filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(id))).collect()
 }
 
 #[tokio::test]

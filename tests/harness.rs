@@ -90,7 +90,7 @@ impl House {
         let port = free_port();
         let supervisor = spawn_up(&data_dir, port, env);
         let url = format!("http://127.0.0.1:{port}");
-        let http = reqwest::Client::new();
+        let http = client();
         ready(&url, &http, &data_dir).await;
         let key = cli(
             &data_dir,
@@ -275,6 +275,12 @@ pub fn fresh_dir() -> PathBuf {
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).unwrap();
     dir
+}
+
+/// A client without a pool: each test has a runtime of its own, and a pooled connection dies with the runtime that
+/// made it.
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap()
 }
 
 /// A port that was free a moment ago.

@@ -71,37 +71,39 @@ async fn state(admin: &Person, model: &str) -> String {
 async fn accept_llm_download_and_start() {
     let file = std::fs::read(root().join("llm-node/test/fixture/tiny.gguf")).unwrap();
     let (address, seen) = hub(file.clone()).await;
-    let house = House::start(fresh_dir(), &[("HF_ENDPOINT".into(), format!("http://{address}"))]).await;
+    let dir = fresh_dir();
+    let catalog = dir.join("further-models.json");
+    let entry = json!({
+        "id": "tiny", "name": "Tiny", "source": "hf:test/tiny-GGUF/tiny.gguf", "allowedQuants": ["F16"], "license": "Apache-2.0",
+    });
+    std::fs::write(&catalog, json!({"models": [entry]}).to_string()).unwrap();
+    let env = [
+        ("HF_ENDPOINT".to_owned(), format!("http://{address}")),
+        ("DEVSTUDIO_LLM_CATALOG".to_owned(), catalog.display().to_string()),
+        // a folder of its own: what is downloaded is not to lie among the models of this machine
+        ("DEVSTUDIO_MODELS_DIR".to_owned(), dir.join("models").display().to_string()),
+    ];
+    let house = House::start(dir, &env).await;
     let admin = &house.admin;
-    assert_eq!(state(admin, "codellama").await, "AVAILABLE");
+    assert_eq!(state(admin, "tiny").await, "AVAILABLE");
 
-    let begun = admin.call("llm.download", json!({"model": "codellama"})).await.ok();
+    let begun = admin.call("llm.download", json!({"model": "tiny"})).await.ok();
     let done = job(admin, &begun["jobId"]).await;
     assert_eq!(done["state"], "SUCCEEDED", "{done} {:?}", seen.lock().unwrap());
     assert_eq!(done["doneBytes"], file.len().to_string(), "{done}");
-    assert_eq!(state(admin, "codellama").await, "DOWNLOADED");
+    assert_eq!(state(admin, "tiny").await, "DOWNLOADED");
 
-    admin
-        .call("llm.chat", json!({"prompt": "hi", "model": "codellama"}))
-        .await
-        .fails(500, "MODEL_NOT_LOADED");
-    let begun = admin.call("llm.start", json!({"model": "codellama"})).await.ok();
+    admin.call("llm.chat", json!({"prompt": "hi", "model": "tiny"})).await.fails(500, "MODEL_NOT_LOADED");
+    let begun = admin.call("llm.start", json!({"model": "tiny"})).await.ok();
     let done = job(admin, &begun["jobId"]).await;
     assert_eq!(done["state"], "SUCCEEDED", "{done}");
-    let answer =
-        admin.call("llm.chat", json!({"prompt": "hi", "model": "codellama", "maxTokens": 4})).await.ok();
+    let answer = admin.call("llm.chat", json!({"prompt": "hi", "model": "tiny", "maxTokens": 4})).await.ok();
     assert!(answer["usage"]["completionTokens"].as_i64().unwrap() > 0, "{answer}");
 
-    let begun = admin.call("llm.stop", json!({"model": "codellama"})).await.ok();
+    let begun = admin.call("llm.stop", json!({"model": "tiny"})).await.ok();
     assert_eq!(job(admin, &begun["jobId"]).await["state"], "SUCCEEDED");
-    eventually("the model is stopped", PATIENCE, || async {
-        (state(admin, "codellama").await == "DOWNLOADED").then_some(())
-    })
-    .await;
-    admin
-        .call("llm.chat", json!({"prompt": "hi", "model": "codellama"}))
-        .await
-        .fails(500, "MODEL_NOT_LOADED");
+    eventually("the model is stopped", PATIENCE, || async { (state(admin, "tiny").await == "DOWNLOADED").then_some(()) }).await;
+    admin.call("llm.chat", json!({"prompt": "hi", "model": "tiny"})).await.fails(500, "MODEL_NOT_LOADED");
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ pub async fn edge(house: &House, env: &[(&str, &str)]) -> Served {
     ];
     let served =
         Served { url: format!("http://127.0.0.1:{port}"), child: serve(house, &["edge"], &args, env) };
-    let http = reqwest::Client::new();
+    let http = crate::harness::client();
     eventually("the second edge is ready", PATIENCE, || async {
         http.get(format!("{}/readyz", served.url)).send().await.is_ok_and(|r| r.status() == 200).then_some(())
     })

@@ -216,7 +216,6 @@ class Run {
         await this.meter.settle({promptTokens: isFree ? 0 : promptTokens, cachedTokens: isFree ? 0 : cachedTokens, status, ttftMs, totalMs, errorReason});
         const {model, kind} = this.ask;
         const {metrics, log} = this.deps;
-        if (!isFree) metrics.tokenSpend.inc({model: model.modelId, kind: kindNames[kind]}, promptTokens + completionTokens);
         if (tokensPerSecond > 0) metrics.tokensPerSecond.set({model: model.modelId}, tokensPerSecond);
         this.call.trace.set({"gen_ai.request.model": model.modelId, "gen_ai.usage.input_tokens": promptTokens, "gen_ai.usage.output_tokens": completionTokens});
         log.event(

@@ -67,7 +67,6 @@ async function metered<T>(deps: Deps, call: Call, model: LoadedModel, promptToke
             const letGo = model.hold();
             const result = await work(signal).finally(letGo);
             await settle(UsageStatus.OK, "");
-            deps.metrics.tokenSpend.inc({model: model.modelId, kind: kindNames[Kind.EMBEDDING]}, promptTokens);
             deps.log.event("an embedding finished", {request_id: call.requestId, model: model.modelId, prompt_tokens: promptTokens, ms: Math.round(performance.now() - began)}, call.owner);
             return result;
         } catch (error) {

@@ -16,7 +16,6 @@ export class Metrics {
     readonly ttftSeconds = new Histogram({name: "llm_ttft_seconds", help: "Seconds to the first token, waiting included", buckets: seconds, ...this.own});
     readonly tokensPerSecond = new Gauge({name: "llm_tokens_per_second", help: "Tokens a second of the last answer", labelNames: ["model"] as const, ...this.own});
     readonly queueDepth = new Gauge({name: "llm_queue_depth", help: "Requests that wait for a model", ...this.own});
-    readonly tokenSpend = new Counter({name: "token_spend", help: "Tokens used, by model and kind of work", labelNames: ["model", "kind"] as const, ...this.own});
     readonly modelLoaded = new Gauge({name: "model_loaded", help: "1 while a model is loaded", labelNames: ["model"] as const, ...this.own});
     readonly logsDropped = new Counter({name: "llm_log_entries_dropped", help: "Log entries that Auth did not get", ...this.own});
     readonly unsettled = new Gauge({name: "llm_unsettled_requests", help: "Requests in the journal that Billing has yet to settle", ...this.own});

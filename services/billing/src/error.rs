@@ -26,6 +26,12 @@ pub(crate) enum Error {
     /// `STATE_CONFLICT`
     #[error("more would be taken back than was granted this month")]
     NotGranted,
+    /// `IDEMPOTENCY_CONFLICT`
+    #[error("a call with this Idempotency-Key is in progress")]
+    InProgress,
+    /// `IDEMPOTENCY_CONFLICT`
+    #[error("this Idempotency-Key was used with another call")]
+    OtherBody,
     /// `SCHEMA_VIOLATION`
     #[error("{pointer} {message}")]
     Invalid {
@@ -66,6 +72,10 @@ impl From<Error> for Fault {
             Error::Exists => Fault::new(Reason::AlreadyExists, message),
             Error::Missing => Fault::new(Reason::NotFound, message),
             Error::Settled | Error::NotGranted => Fault::new(Reason::StateConflict, message),
+            Error::InProgress => {
+                Fault::new(Reason::IdempotencyConflict, message).retry_after(Duration::from_secs(1))
+            }
+            Error::OtherBody => Fault::new(Reason::IdempotencyConflict, message),
             Error::Invalid { pointer, .. } => {
                 Fault::new(Reason::SchemaViolation, message).with("pointer", pointer)
             }

@@ -11,6 +11,7 @@
 mod budget;
 mod error;
 mod extend;
+mod idempotency;
 mod lane;
 mod metrics;
 mod period;
@@ -32,6 +33,7 @@ pub use sweep::{make_partitions, spawn_sweeper, sweep_once};
 
 /// Settings of billing.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Config {
     /// Tokens that a person may use in a month where an admin set no limit. Without it there is no bound.
     #[arg(

@@ -5,7 +5,7 @@ use devstudio_kit::{
     clock::{self, Clock},
 };
 use devstudio_proto::billing::v1::{
-    ExtendRequest, ExtendResponse, GetBudgetRequest, GetBudgetResponse, GetUsageRequest, GetUsageResponse,
+    BeginIdempotentRequest, BeginIdempotentResponse, EndIdempotentRequest, EndIdempotentResponse, ExtendRequest, ExtendResponse, GetBudgetRequest, GetBudgetResponse, GetUsageRequest, GetUsageResponse,
     GrantTokensRequest, GrantTokensResponse, ListUsageRequest, ListUsageResponse, ReserveRequest,
     ReserveResponse, Scope, SetKeyBudgetRequest, SetKeyBudgetResponse, SetLimitRequest, SetLimitResponse,
     SettleRequest, SettleResponse, billing_service_server::BillingService,
@@ -18,6 +18,7 @@ use crate::{
     budget::Budgets,
     error::Error,
     extend::{Block, Extend},
+    idempotency,
     lane::Lane,
     reserve::{Order, Reserve},
     settle::{Actual, Settle},
@@ -96,6 +97,28 @@ impl BillingService for Billing {
         let request = request.into_inner();
         self.budgets.set_key_limit(uuid("/keyId", &request.key_id)?, request.monthly_limit).await?;
         Ok(Response::new(SetKeyBudgetResponse {}))
+    }
+
+    async fn begin_idempotent(
+        &self,
+        request: Request<BeginIdempotentRequest>,
+    ) -> Result<Response<BeginIdempotentResponse>, Status> {
+        let user = Caller::of(&request)?.person()?.user_id;
+        let request = request.into_inner();
+        let answer_json =
+            idempotency::begin(&self.store, &self.clock, user, &request.key, &request.request_sha256).await?;
+        Ok(Response::new(BeginIdempotentResponse { answer_json }))
+    }
+
+    async fn end_idempotent(
+        &self,
+        request: Request<EndIdempotentRequest>,
+    ) -> Result<Response<EndIdempotentResponse>, Status> {
+        let user = Caller::of(&request)?.person()?.user_id;
+        let request = request.into_inner();
+        let ended = self.store.end_idempotency_key(user, &request.key, request.answer_json.as_deref()).await;
+        ended.map_err(Error::from)?;
+        Ok(Response::new(EndIdempotentResponse {}))
     }
 
     async fn get_budget(

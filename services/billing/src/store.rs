@@ -2,6 +2,7 @@
 
 mod account;
 mod budget;
+mod idempotency;
 mod usage;
 
 use devstudio_proto::billing::v1::{Kind, Scope, UsageStatus};

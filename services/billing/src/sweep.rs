@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use crate::{Deps, error::Error, period::Period, settle::billed, store::Store};
+use crate::{Deps, error::Error, idempotency, period::Period, settle::billed, store::Store};
 
 /// Reservations settled in one transaction.
 const MOST: i32 = 200;
@@ -55,6 +55,7 @@ pub async fn sweep_once(deps: &Deps) -> Result<u64, Fault> {
         }
         count += swept.len() as u64;
         if swept.is_empty() {
+            store.sweep_idempotency_keys(now - idempotency::KEPT).await.map_err(Error::from)?;
             return Ok(count);
         }
     }

@@ -21,6 +21,7 @@ use crate::{
     client::{self, Answer},
     door::{self, Door},
     guard::{Pass, Refusal, Who},
+    idempotency::{self, Begun},
     reply, transcode,
 };
 
@@ -205,30 +206,43 @@ async fn answer(
 ) -> Response<Body> {
     let ids = id_header(&pass);
     let id = call.id.clone().unwrap_or_default();
-    let message = match transcode::read(method, call.params) {
-        Ok(message) => message,
+    let streamed = method.streams && accept != Accept::Last;
+    if streamed && headers.contains_key("idempotency-key") {
+        let fault = Fault::new(Reason::SchemaViolation, "a stream cannot be repeated under an Idempotency-Key");
+        return reply::failure(&fault.with("pointer", "").with("keyword", "not"), id, ids);
+    }
+    let begun = match idempotency::begin(door, method, &pass, headers, &call.params).await {
+        Ok(begun) => begun,
         Err(fault) => return reply::failure(&fault, id, ids),
     };
-    let mut answer = match client::call(door, method, pass, headers, message).await {
-        Ok(answer) => answer,
-        Err((fault, mut headers)) => {
-            headers.extend(ids);
-            return reply::failure(&fault, id, headers);
-        }
+    let held = match begun {
+        Begun::Answered(result) => return reply::success(result, call.id, ids),
+        Begun::Held(held) => Some(held),
+        Begun::Without => None,
     };
-    if method.streams && accept != Accept::Last {
-        return stream(answer, accept).await;
+    let (result, answered) = match transcode::read(method, call.params) {
+        Ok(message) => match client::call(door, method, pass, headers, message).await {
+            Ok(answer) if streamed => return stream(answer, accept).await,
+            Ok(mut answer) => (client::last(&mut answer).await, answer.headers),
+            Err((fault, mut headers)) => {
+                headers.extend(ids);
+                (Err(fault), headers)
+            }
+        },
+        Err(fault) => (Err(fault), ids),
+    };
+    if let Some(held) = held {
+        held.end(result.as_ref());
     }
-    let result = client::last(&mut answer).await;
     match result {
         Ok(_) if call.notification => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
-            *response.headers_mut() = answer.headers;
+            *response.headers_mut() = answered;
             response
         }
-        Ok(result) => reply::success(result, call.id, answer.headers),
-        Err(fault) => reply::failure(&fault, id, answer.headers),
+        Ok(result) => reply::success(result, call.id, answered),
+        Err(fault) => reply::failure(&fault, id, answered),
     }
 }
 

@@ -7,6 +7,7 @@ mod client;
 mod door;
 pub mod forms;
 mod guard;
+mod idempotency;
 mod json;
 mod limits;
 mod probe;

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file devstudio/billing/v1/billing.proto.
  */
 export const file_devstudio_billing_v1_billing: GenFile = /*@__PURE__*/
-  fileDesc("CiJkZXZzdHVkaW8vYmlsbGluZy92MS9iaWxsaW5nLnByb3RvEhRkZXZzdHVkaW8uYmlsbGluZy52MSL8AQoGQnVkZ2V0EioKBXNjb3BlGAEgASgOMhsuZGV2c3R1ZGlvLmJpbGxpbmcudjEuU2NvcGUSEgoKc3ViamVjdF9pZBgCIAEoCRIaCg1tb250aGx5X2xpbWl0GAMgASgDSACIAQESDwoHZ3JhbnRlZBgEIAEoAxIMCgR1c2VkGAUgASgDEhAKCHJlc2VydmVkGAYgASgDEhYKCXJlbWFpbmluZxgHIAEoA0gBiAEBEi0KCXJlc2V0c19hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEAoOX21vbnRobHlfbGltaXRCDAoKX3JlbWFpbmluZyLlAQoOUmVzZXJ2ZVJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIkrUYBAgBOAISGwoIbW9kZWxfaWQYAiABKAlCCZK1GAUIARjIARIoCgRraW5kGAMgASgOMhouZGV2c3R1ZGlvLmJpbGxpbmcudjEuS2luZBIkCg1wcm9tcHRfdG9rZW5zGAQgASgFQg2StRgJIQAAAAAAAAAAEigKEWNvbXBsZXRpb25fdG9rZW5zGAUgASgFQg2StRgJIQAAAAAAAAAAEh4KDXNldHRpbmdzX2pzb24YBiABKAlCB5K1GAMYgCAiQgoPUmVzZXJ2ZVJlc3BvbnNlEi8KC2xlYXNlX3VudGlsGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ9Cg1FeHRlbmRSZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCJK1GAQIATgCEiYKBnRva2VucxgCIAEoBUIWkrUYEiEAAAAAAAAAACkAAAAAAADwQBImCg9wcm9kdWNlZF90b2tlbnMYAyABKAVCDZK1GAkhAAAAAAAAAAAiUwoORXh0ZW5kUmVzcG9uc2USLwoLbGVhc2VfdW50aWwYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHJlc2VydmVkGAIgASgDIrUCCg1TZXR0bGVSZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCJK1GAQIATgCEiQKDXByb21wdF90b2tlbnMYAiABKAVCDZK1GAkhAAAAAAAAAAASKAoRY29tcGxldGlvbl90b2tlbnMYAyABKAVCDZK1GAkhAAAAAAAAAAASJAoNY2FjaGVkX3Rva2VucxgEIAEoBUINkrUYCSEAAAAAAAAAABIxCgZzdGF0dXMYBSABKA4yIS5kZXZzdHVkaW8uYmlsbGluZy52MS5Vc2FnZVN0YXR1cxIeCgd0dGZ0X21zGAYgASgFQg2StRgJIQAAAAAAAAAAEh8KCHRvdGFsX21zGAcgASgFQg2StRgJIQAAAAAAAAAAEhwKDGVycm9yX3JlYXNvbhgIIAEoCUIGkrUYAhh4IlYKDlNldHRsZVJlc3BvbnNlEisKA3JvdxgBIAEoCzIeLmRldnN0dWRpby5iaWxsaW5nLnYxLlVzYWdlUm93EhcKD2FscmVhZHlfc2V0dGxlZBgCIAEoCCJsChNTZXRLZXlCdWRnZXRSZXF1ZXN0EhgKBmtleV9pZBgBIAEoCUIIkrUYBAgBOAISKQoNbW9udGhseV9saW1pdBgCIAEoA0INkrUYCSEAAAAAAAAAAEgAiAEBQhAKDl9tb250aGx5X2xpbWl0IhYKFFNldEtleUJ1ZGdldFJlc3BvbnNlIisKEEdldEJ1ZGdldFJlcXVlc3QSFwoHdXNlcl9pZBgBIAEoCUIGkrUYAjgCIkIKEUdldEJ1ZGdldFJlc3BvbnNlEi0KB2J1ZGdldHMYASADKAsyHC5kZXZzdHVkaW8uYmlsbGluZy52MS5CdWRnZXQioAEKD1NldExpbWl0UmVxdWVzdBIyCgVzY29wZRgBIAEoDjIbLmRldnN0dWRpby5iaWxsaW5nLnYxLlNjb3BlQgaStRgCCAESHAoKc3ViamVjdF9pZBgCIAEoCUIIkrUYBAgBOAISKQoNbW9udGhseV9saW1pdBgDIAEoA0INkrUYCSEAAAAAAAAAAEgAiAEBQhAKDl9tb250aGx5X2xpbWl0IkAKEFNldExpbWl0UmVzcG9uc2USLAoGYnVkZ2V0GAEgASgLMhwuZGV2c3R1ZGlvLmJpbGxpbmcudjEuQnVkZ2V0IlkKEkdyYW50VG9rZW5zUmVxdWVzdBIZCgd1c2VyX2lkGAEgASgJQgiStRgECAE4AhIoCgZ0b2tlbnMYAiABKANCGJK1GBQIASEAAACilBptwikAAACilBptQiJDChNHcmFudFRva2Vuc1Jlc3BvbnNlEiwKBmJ1ZGdldBgBIAEoCzIcLmRldnN0dWRpby5iaWxsaW5nLnYxLkJ1ZGdldCLZAQoPR2V0VXNhZ2VSZXF1ZXN0Ei0KBGZyb20YASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSACIAQESKwoCdG8YAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAGIAQESFwoHdXNlcl9pZBgDIAEoCUIGkrUYAjgCEhAKCGV2ZXJ5b25lGAQgASgIEi8KCGdyb3VwX2J5GAUgASgOMh0uZGV2c3R1ZGlvLmJpbGxpbmcudjEuR3JvdXBCeUIHCgVfZnJvbUIFCgNfdG8ihgEKCFVzYWdlU3VtEg0KBWdyb3VwGAEgASgJEhAKCHJlcXVlc3RzGAIgASgDEhUKDXByb21wdF90b2tlbnMYAyABKAMSGQoRY29tcGxldGlvbl90b2tlbnMYBCABKAMSFQoNY2FjaGVkX3Rva2VucxgFIAEoAxIQCgh0b3RhbF9tcxgGIAEoAyKvAQoQR2V0VXNhZ2VSZXNwb25zZRItCgV0b3RhbBgBIAEoCzIeLmRldnN0dWRpby5iaWxsaW5nLnYxLlVzYWdlU3VtEi4KBmdyb3VwcxgCIAMoCzIeLmRldnN0dWRpby5iaWxsaW5nLnYxLlVzYWdlU3VtEjEKBmJ1ZGdldBgDIAEoCzIcLmRldnN0dWRpby5iaWxsaW5nLnYxLkJ1ZGdldEgAiAEBQgkKB19idWRnZXQi2gIKCFVzYWdlUm93EhIKCnJlcXVlc3RfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRITCgZrZXlfaWQYAyABKAlIAIgBARIQCghtb2RlbF9pZBgEIAEoCRIoCgRraW5kGAUgASgOMhouZGV2c3R1ZGlvLmJpbGxpbmcudjEuS2luZBIVCg1wcm9tcHRfdG9rZW5zGAYgASgFEhkKEWNvbXBsZXRpb25fdG9rZW5zGAcgASgFEhUKDWNhY2hlZF90b2tlbnMYCCABKAUSMQoGc3RhdHVzGAkgASgOMiEuZGV2c3R1ZGlvLmJpbGxpbmcudjEuVXNhZ2VTdGF0dXMSLgoKY3JlYXRlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHdHRmdF9tcxgLIAEoBRIQCgh0b3RhbF9tcxgMIAEoBUIJCgdfa2V5X2lkIoUBChBMaXN0VXNhZ2VSZXF1ZXN0EhcKB3VzZXJfaWQYASABKAlCBpK1GAI4AhIQCghldmVyeW9uZRgCIAEoCBIpCglwYWdlX3NpemUYAyABKAVCFpK1GBIhAAAAAAAAAAApAAAAAABAf0ASGwoKcGFnZV90b2tlbhgEIAEoCUIHkrUYAxjIASJaChFMaXN0VXNhZ2VSZXNwb25zZRIsCgRyb3dzGAEgAygLMh4uZGV2c3R1ZGlvLmJpbGxpbmcudjEuVXNhZ2VSb3cSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJKj0KBVNjb3BlEhUKEVNDT1BFX1VOU1BFQ0lGSUVEEAASDgoKU0NPUEVfVVNFUhABEg0KCVNDT1BFX0tFWRACKlQKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEg0KCUtJTkRfQ0hBVBABEhMKD0tJTkRfQ09NUExFVElPThACEhIKDktJTkRfRU1CRURESU5HEAMqpgEKC1VzYWdlU3RhdHVzEhwKGFVTQUdFX1NUQVRVU19VTlNQRUNJRklFRBAAEhMKD1VTQUdFX1NUQVRVU19PSxABEhoKFlVTQUdFX1NUQVRVU19DQU5DRUxMRUQQAhIXChNVU0FHRV9TVEFUVVNfRkFJTEVEEAMSFwoTVVNBR0VfU1RBVFVTX0JVREdFVBAEEhYKElVTQUdFX1NUQVRVU19TV0VQVBAFKm4KB0dyb3VwQnkSGAoUR1JPVVBfQllfVU5TUEVDSUZJRUQQABIQCgxHUk9VUF9CWV9EQVkQARISCg5HUk9VUF9CWV9NT0RFTBACEhEKDUdST1VQX0JZX1VTRVIQAxIQCgxHUk9VUF9CWV9LRVkQBDKrCAoOQmlsbGluZ1NlcnZpY2USbwoHUmVzZXJ2ZRIkLmRldnN0dWRpby5iaWxsaW5nLnYxLlJlc2VydmVSZXF1ZXN0GiUuZGV2c3R1ZGlvLmJpbGxpbmcudjEuUmVzZXJ2ZVJlc3BvbnNlIheKtRgTCg9iaWxsaW5nLnJlc2VydmUYBBJrCgZFeHRlbmQSIy5kZXZzdHVkaW8uYmlsbGluZy52MS5FeHRlbmRSZXF1ZXN0GiQuZGV2c3R1ZGlvLmJpbGxpbmcudjEuRXh0ZW5kUmVzcG9uc2UiFoq1GBIKDmJpbGxpbmcuZXh0ZW5kGAQSeAoGU2V0dGxlEiMuZGV2c3R1ZGlvLmJpbGxpbmcudjEuU2V0dGxlUmVxdWVzdBokLmRldnN0dWRpby5iaWxsaW5nLnYxLlNldHRsZVJlc3BvbnNlIiOKtRgfCgt1c2FnZS50cmFjaxIOYmlsbGluZy5zZXR0bGUYBBKFAQoMU2V0S2V5QnVkZ2V0EikuZGV2c3R1ZGlvLmJpbGxpbmcudjEuU2V0S2V5QnVkZ2V0UmVxdWVzdBoqLmRldnN0dWRpby5iaWxsaW5nLnYxLlNldEtleUJ1ZGdldFJlc3BvbnNlIh6KtRgaChZiaWxsaW5nLnNldF9rZXlfYnVkZ2V0GAQScAoJR2V0QnVkZ2V0EiYuZGV2c3R1ZGlvLmJpbGxpbmcudjEuR2V0QnVkZ2V0UmVxdWVzdBonLmRldnN0dWRpby5iaWxsaW5nLnYxLkdldEJ1ZGdldFJlc3BvbnNlIhKKtRgOCgpidWRnZXQuZ2V0GAISbQoIU2V0TGltaXQSJS5kZXZzdHVkaW8uYmlsbGluZy52MS5TZXRMaW1pdFJlcXVlc3QaJi5kZXZzdHVkaW8uYmlsbGluZy52MS5TZXRMaW1pdFJlc3BvbnNlIhKKtRgOCgpidWRnZXQuc2V0GAMSeAoLR3JhbnRUb2tlbnMSKC5kZXZzdHVkaW8uYmlsbGluZy52MS5HcmFudFRva2Vuc1JlcXVlc3QaKS5kZXZzdHVkaW8uYmlsbGluZy52MS5HcmFudFRva2Vuc1Jlc3BvbnNlIhSKtRgQCgxidWRnZXQuZ3JhbnQYAxJsCghHZXRVc2FnZRIlLmRldnN0dWRpby5iaWxsaW5nLnYxLkdldFVzYWdlUmVxdWVzdBomLmRldnN0dWRpby5iaWxsaW5nLnYxLkdldFVzYWdlUmVzcG9uc2UiEYq1GA0KCXVzYWdlLmdldBgCEnAKCUxpc3RVc2FnZRImLmRldnN0dWRpby5iaWxsaW5nLnYxLkxpc3RVc2FnZVJlcXVlc3QaJy5kZXZzdHVkaW8uYmlsbGluZy52MS5MaXN0VXNhZ2VSZXNwb25zZSISirUYDgoKdXNhZ2UubGlzdBgCYgZwcm90bzM", [file_devstudio_options_v1_options, file_google_protobuf_timestamp]);
+  fileDesc("CiJkZXZzdHVkaW8vYmlsbGluZy92MS9iaWxsaW5nLnByb3RvEhRkZXZzdHVkaW8uYmlsbGluZy52MSL8AQoGQnVkZ2V0EioKBXNjb3BlGAEgASgOMhsuZGV2c3R1ZGlvLmJpbGxpbmcudjEuU2NvcGUSEgoKc3ViamVjdF9pZBgCIAEoCRIaCg1tb250aGx5X2xpbWl0GAMgASgDSACIAQESDwoHZ3JhbnRlZBgEIAEoAxIMCgR1c2VkGAUgASgDEhAKCHJlc2VydmVkGAYgASgDEhYKCXJlbWFpbmluZxgHIAEoA0gBiAEBEi0KCXJlc2V0c19hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEAoOX21vbnRobHlfbGltaXRCDAoKX3JlbWFpbmluZyLlAQoOUmVzZXJ2ZVJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIkrUYBAgBOAISGwoIbW9kZWxfaWQYAiABKAlCCZK1GAUIARjIARIoCgRraW5kGAMgASgOMhouZGV2c3R1ZGlvLmJpbGxpbmcudjEuS2luZBIkCg1wcm9tcHRfdG9rZW5zGAQgASgFQg2StRgJIQAAAAAAAAAAEigKEWNvbXBsZXRpb25fdG9rZW5zGAUgASgFQg2StRgJIQAAAAAAAAAAEh4KDXNldHRpbmdzX2pzb24YBiABKAlCB5K1GAMYgCAiQgoPUmVzZXJ2ZVJlc3BvbnNlEi8KC2xlYXNlX3VudGlsGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ9Cg1FeHRlbmRSZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCJK1GAQIATgCEiYKBnRva2VucxgCIAEoBUIWkrUYEiEAAAAAAAAAACkAAAAAAADwQBImCg9wcm9kdWNlZF90b2tlbnMYAyABKAVCDZK1GAkhAAAAAAAAAAAiUwoORXh0ZW5kUmVzcG9uc2USLwoLbGVhc2VfdW50aWwYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHJlc2VydmVkGAIgASgDIrUCCg1TZXR0bGVSZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCJK1GAQIATgCEiQKDXByb21wdF90b2tlbnMYAiABKAVCDZK1GAkhAAAAAAAAAAASKAoRY29tcGxldGlvbl90b2tlbnMYAyABKAVCDZK1GAkhAAAAAAAAAAASJAoNY2FjaGVkX3Rva2VucxgEIAEoBUINkrUYCSEAAAAAAAAAABIxCgZzdGF0dXMYBSABKA4yIS5kZXZzdHVkaW8uYmlsbGluZy52MS5Vc2FnZVN0YXR1cxIeCgd0dGZ0X21zGAYgASgFQg2StRgJIQAAAAAAAAAAEh8KCHRvdGFsX21zGAcgASgFQg2StRgJIQAAAAAAAAAAEhwKDGVycm9yX3JlYXNvbhgIIAEoCUIGkrUYAhh4IlYKDlNldHRsZVJlc3BvbnNlEisKA3JvdxgBIAEoCzIeLmRldnN0dWRpby5iaWxsaW5nLnYxLlVzYWdlUm93EhcKD2FscmVhZHlfc2V0dGxlZBgCIAEoCCJsChNTZXRLZXlCdWRnZXRSZXF1ZXN0EhgKBmtleV9pZBgBIAEoCUIIkrUYBAgBOAISKQoNbW9udGhseV9saW1pdBgCIAEoA0INkrUYCSEAAAAAAAAAAEgAiAEBQhAKDl9tb250aGx5X2xpbWl0IhYKFFNldEtleUJ1ZGdldFJlc3BvbnNlIlQKFkJlZ2luSWRlbXBvdGVudFJlcXVlc3QSGAoDa2V5GAEgASgJQguStRgHCAEY/wE4BBIgCg5yZXF1ZXN0X3NoYTI1NhgCIAEoCUIIkrUYBAgBOAMiQwoXQmVnaW5JZGVtcG90ZW50UmVzcG9uc2USGAoLYW5zd2VyX2pzb24YASABKAlIAIgBAUIOCgxfYW5zd2VyX2pzb24iZQoURW5kSWRlbXBvdGVudFJlcXVlc3QSGAoDa2V5GAEgASgJQguStRgHCAEY/wE4BBIjCgthbnN3ZXJfanNvbhgCIAEoCUIJkrUYBRiAgIACSACIAQFCDgoMX2Fuc3dlcl9qc29uIhcKFUVuZElkZW1wb3RlbnRSZXNwb25zZSIrChBHZXRCdWRnZXRSZXF1ZXN0EhcKB3VzZXJfaWQYASABKAlCBpK1GAI4AiJCChFHZXRCdWRnZXRSZXNwb25zZRItCgdidWRnZXRzGAEgAygLMhwuZGV2c3R1ZGlvLmJpbGxpbmcudjEuQnVkZ2V0IqABCg9TZXRMaW1pdFJlcXVlc3QSMgoFc2NvcGUYASABKA4yGy5kZXZzdHVkaW8uYmlsbGluZy52MS5TY29wZUIGkrUYAggBEhwKCnN1YmplY3RfaWQYAiABKAlCCJK1GAQIATgCEikKDW1vbnRobHlfbGltaXQYAyABKANCDZK1GAkhAAAAAAAAAABIAIgBAUIQCg5fbW9udGhseV9saW1pdCJAChBTZXRMaW1pdFJlc3BvbnNlEiwKBmJ1ZGdldBgBIAEoCzIcLmRldnN0dWRpby5iaWxsaW5nLnYxLkJ1ZGdldCJZChJHcmFudFRva2Vuc1JlcXVlc3QSGQoHdXNlcl9pZBgBIAEoCUIIkrUYBAgBOAISKAoGdG9rZW5zGAIgASgDQhiStRgUCAEhAAAAopQabcIpAAAAopQabUIiQwoTR3JhbnRUb2tlbnNSZXNwb25zZRIsCgZidWRnZXQYASABKAsyHC5kZXZzdHVkaW8uYmlsbGluZy52MS5CdWRnZXQi2QEKD0dldFVzYWdlUmVxdWVzdBItCgRmcm9tGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgAiAEBEisKAnRvGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgBiAEBEhcKB3VzZXJfaWQYAyABKAlCBpK1GAI4AhIQCghldmVyeW9uZRgEIAEoCBIvCghncm91cF9ieRgFIAEoDjIdLmRldnN0dWRpby5iaWxsaW5nLnYxLkdyb3VwQnlCBwoFX2Zyb21CBQoDX3RvIoYBCghVc2FnZVN1bRINCgVncm91cBgBIAEoCRIQCghyZXF1ZXN0cxgCIAEoAxIVCg1wcm9tcHRfdG9rZW5zGAMgASgDEhkKEWNvbXBsZXRpb25fdG9rZW5zGAQgASgDEhUKDWNhY2hlZF90b2tlbnMYBSABKAMSEAoIdG90YWxfbXMYBiABKAMirwEKEEdldFVzYWdlUmVzcG9uc2USLQoFdG90YWwYASABKAsyHi5kZXZzdHVkaW8uYmlsbGluZy52MS5Vc2FnZVN1bRIuCgZncm91cHMYAiADKAsyHi5kZXZzdHVkaW8uYmlsbGluZy52MS5Vc2FnZVN1bRIxCgZidWRnZXQYAyABKAsyHC5kZXZzdHVkaW8uYmlsbGluZy52MS5CdWRnZXRIAIgBAUIJCgdfYnVkZ2V0ItoCCghVc2FnZVJvdxISCgpyZXF1ZXN0X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEwoGa2V5X2lkGAMgASgJSACIAQESEAoIbW9kZWxfaWQYBCABKAkSKAoEa2luZBgFIAEoDjIaLmRldnN0dWRpby5iaWxsaW5nLnYxLktpbmQSFQoNcHJvbXB0X3Rva2VucxgGIAEoBRIZChFjb21wbGV0aW9uX3Rva2VucxgHIAEoBRIVCg1jYWNoZWRfdG9rZW5zGAggASgFEjEKBnN0YXR1cxgJIAEoDjIhLmRldnN0dWRpby5iaWxsaW5nLnYxLlVzYWdlU3RhdHVzEi4KCmNyZWF0ZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3R0ZnRfbXMYCyABKAUSEAoIdG90YWxfbXMYDCABKAVCCQoHX2tleV9pZCKFAQoQTGlzdFVzYWdlUmVxdWVzdBIXCgd1c2VyX2lkGAEgASgJQgaStRgCOAISEAoIZXZlcnlvbmUYAiABKAgSKQoJcGFnZV9zaXplGAMgASgFQhaStRgSIQAAAAAAAAAAKQAAAAAAQH9AEhsKCnBhZ2VfdG9rZW4YBCABKAlCB5K1GAMYyAEiWgoRTGlzdFVzYWdlUmVzcG9uc2USLAoEcm93cxgBIAMoCzIeLmRldnN0dWRpby5iaWxsaW5nLnYxLlVzYWdlUm93EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSo9CgVTY29wZRIVChFTQ09QRV9VTlNQRUNJRklFRBAAEg4KClNDT1BFX1VTRVIQARINCglTQ09QRV9LRVkQAipUCgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABINCglLSU5EX0NIQVQQARITCg9LSU5EX0NPTVBMRVRJT04QAhISCg5LSU5EX0VNQkVERElORxADKqYBCgtVc2FnZVN0YXR1cxIcChhVU0FHRV9TVEFUVVNfVU5TUEVDSUZJRUQQABITCg9VU0FHRV9TVEFUVVNfT0sQARIaChZVU0FHRV9TVEFUVVNfQ0FOQ0VMTEVEEAISFwoTVVNBR0VfU1RBVFVTX0ZBSUxFRBADEhcKE1VTQUdFX1NUQVRVU19CVURHRVQQBBIWChJVU0FHRV9TVEFUVVNfU1dFUFQQBSpuCgdHcm91cEJ5EhgKFEdST1VQX0JZX1VOU1BFQ0lGSUVEEAASEAoMR1JPVVBfQllfREFZEAESEgoOR1JPVVBfQllfTU9ERUwQAhIRCg1HUk9VUF9CWV9VU0VSEAMSEAoMR1JPVVBfQllfS0VZEAQyyQoKDkJpbGxpbmdTZXJ2aWNlEm8KB1Jlc2VydmUSJC5kZXZzdHVkaW8uYmlsbGluZy52MS5SZXNlcnZlUmVxdWVzdBolLmRldnN0dWRpby5iaWxsaW5nLnYxLlJlc2VydmVSZXNwb25zZSIXirUYEwoPYmlsbGluZy5yZXNlcnZlGAQSawoGRXh0ZW5kEiMuZGV2c3R1ZGlvLmJpbGxpbmcudjEuRXh0ZW5kUmVxdWVzdBokLmRldnN0dWRpby5iaWxsaW5nLnYxLkV4dGVuZFJlc3BvbnNlIhaKtRgSCg5iaWxsaW5nLmV4dGVuZBgEEngKBlNldHRsZRIjLmRldnN0dWRpby5iaWxsaW5nLnYxLlNldHRsZVJlcXVlc3QaJC5kZXZzdHVkaW8uYmlsbGluZy52MS5TZXR0bGVSZXNwb25zZSIjirUYHwoLdXNhZ2UudHJhY2sSDmJpbGxpbmcuc2V0dGxlGAQShQEKDFNldEtleUJ1ZGdldBIpLmRldnN0dWRpby5iaWxsaW5nLnYxLlNldEtleUJ1ZGdldFJlcXVlc3QaKi5kZXZzdHVkaW8uYmlsbGluZy52MS5TZXRLZXlCdWRnZXRSZXNwb25zZSIeirUYGgoWYmlsbGluZy5zZXRfa2V5X2J1ZGdldBgEEpABCg9CZWdpbklkZW1wb3RlbnQSLC5kZXZzdHVkaW8uYmlsbGluZy52MS5CZWdpbklkZW1wb3RlbnRSZXF1ZXN0Gi0uZGV2c3R1ZGlvLmJpbGxpbmcudjEuQmVnaW5JZGVtcG90ZW50UmVzcG9uc2UiIIq1GBwKGGJpbGxpbmcuYmVnaW5faWRlbXBvdGVudBgEEogBCg1FbmRJZGVtcG90ZW50EiouZGV2c3R1ZGlvLmJpbGxpbmcudjEuRW5kSWRlbXBvdGVudFJlcXVlc3QaKy5kZXZzdHVkaW8uYmlsbGluZy52MS5FbmRJZGVtcG90ZW50UmVzcG9uc2UiHoq1GBoKFmJpbGxpbmcuZW5kX2lkZW1wb3RlbnQYBBJwCglHZXRCdWRnZXQSJi5kZXZzdHVkaW8uYmlsbGluZy52MS5HZXRCdWRnZXRSZXF1ZXN0GicuZGV2c3R1ZGlvLmJpbGxpbmcudjEuR2V0QnVkZ2V0UmVzcG9uc2UiEoq1GA4KCmJ1ZGdldC5nZXQYAhJtCghTZXRMaW1pdBIlLmRldnN0dWRpby5iaWxsaW5nLnYxLlNldExpbWl0UmVxdWVzdBomLmRldnN0dWRpby5iaWxsaW5nLnYxLlNldExpbWl0UmVzcG9uc2UiEoq1GA4KCmJ1ZGdldC5zZXQYAxJ4CgtHcmFudFRva2VucxIoLmRldnN0dWRpby5iaWxsaW5nLnYxLkdyYW50VG9rZW5zUmVxdWVzdBopLmRldnN0dWRpby5iaWxsaW5nLnYxLkdyYW50VG9rZW5zUmVzcG9uc2UiFIq1GBAKDGJ1ZGdldC5ncmFudBgDEmwKCEdldFVzYWdlEiUuZGV2c3R1ZGlvLmJpbGxpbmcudjEuR2V0VXNhZ2VSZXF1ZXN0GiYuZGV2c3R1ZGlvLmJpbGxpbmcudjEuR2V0VXNhZ2VSZXNwb25zZSIRirUYDQoJdXNhZ2UuZ2V0GAIScAoJTGlzdFVzYWdlEiYuZGV2c3R1ZGlvLmJpbGxpbmcudjEuTGlzdFVzYWdlUmVxdWVzdBonLmRldnN0dWRpby5iaWxsaW5nLnYxLkxpc3RVc2FnZVJlc3BvbnNlIhKKtRgOCgp1c2FnZS5saXN0GAJiBnByb3RvMw", [file_devstudio_options_v1_options, file_google_protobuf_timestamp]);
 
 /**
  * A budget in the current month.
@@ -369,6 +369,98 @@ export const SetKeyBudgetResponseSchema: GenMessage<SetKeyBudgetResponse> = /*@_
   messageDesc(file_devstudio_billing_v1_billing, 8);
 
 /**
+ * Request of BeginIdempotent.
+ *
+ * @generated from message devstudio.billing.v1.BeginIdempotentRequest
+ */
+export type BeginIdempotentRequest = Message<"devstudio.billing.v1.BeginIdempotentRequest"> & {
+  /**
+   * The key as the client sent it; scoped to the caller's account.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * The hash of the method and the body.
+   *
+   * @generated from field: string request_sha256 = 2;
+   */
+  requestSha256: string;
+};
+
+/**
+ * Describes the message devstudio.billing.v1.BeginIdempotentRequest.
+ * Use `create(BeginIdempotentRequestSchema)` to create a new message.
+ */
+export const BeginIdempotentRequestSchema: GenMessage<BeginIdempotentRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_billing_v1_billing, 9);
+
+/**
+ * Response of BeginIdempotent.
+ *
+ * @generated from message devstudio.billing.v1.BeginIdempotentResponse
+ */
+export type BeginIdempotentResponse = Message<"devstudio.billing.v1.BeginIdempotentResponse"> & {
+  /**
+   * The answer that was given before; not set where the call may go on.
+   *
+   * @generated from field: optional string answer_json = 1;
+   */
+  answerJson?: string | undefined;
+};
+
+/**
+ * Describes the message devstudio.billing.v1.BeginIdempotentResponse.
+ * Use `create(BeginIdempotentResponseSchema)` to create a new message.
+ */
+export const BeginIdempotentResponseSchema: GenMessage<BeginIdempotentResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_billing_v1_billing, 10);
+
+/**
+ * Request of EndIdempotent.
+ *
+ * @generated from message devstudio.billing.v1.EndIdempotentRequest
+ */
+export type EndIdempotentRequest = Message<"devstudio.billing.v1.EndIdempotentRequest"> & {
+  /**
+   * The key as the client sent it.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * The answer; not set where the call failed, so that it can be tried again.
+   *
+   * @generated from field: optional string answer_json = 2;
+   */
+  answerJson?: string | undefined;
+};
+
+/**
+ * Describes the message devstudio.billing.v1.EndIdempotentRequest.
+ * Use `create(EndIdempotentRequestSchema)` to create a new message.
+ */
+export const EndIdempotentRequestSchema: GenMessage<EndIdempotentRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_billing_v1_billing, 11);
+
+/**
+ * Response of EndIdempotent.
+ *
+ * @generated from message devstudio.billing.v1.EndIdempotentResponse
+ */
+export type EndIdempotentResponse = Message<"devstudio.billing.v1.EndIdempotentResponse"> & {
+};
+
+/**
+ * Describes the message devstudio.billing.v1.EndIdempotentResponse.
+ * Use `create(EndIdempotentResponseSchema)` to create a new message.
+ */
+export const EndIdempotentResponseSchema: GenMessage<EndIdempotentResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_billing_v1_billing, 12);
+
+/**
  * Request of GetBudget.
  *
  * @generated from message devstudio.billing.v1.GetBudgetRequest
@@ -387,7 +479,7 @@ export type GetBudgetRequest = Message<"devstudio.billing.v1.GetBudgetRequest"> 
  * Use `create(GetBudgetRequestSchema)` to create a new message.
  */
 export const GetBudgetRequestSchema: GenMessage<GetBudgetRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_billing_v1_billing, 9);
+  messageDesc(file_devstudio_billing_v1_billing, 13);
 
 /**
  * Response of GetBudget.
@@ -408,7 +500,7 @@ export type GetBudgetResponse = Message<"devstudio.billing.v1.GetBudgetResponse"
  * Use `create(GetBudgetResponseSchema)` to create a new message.
  */
 export const GetBudgetResponseSchema: GenMessage<GetBudgetResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_billing_v1_billing, 10);
+  messageDesc(file_devstudio_billing_v1_billing, 14);
 
 /**
  * Request of SetLimit.
@@ -443,7 +535,7 @@ export type SetLimitRequest = Message<"devstudio.billing.v1.SetLimitRequest"> & 
  * Use `create(SetLimitRequestSchema)` to create a new message.
  */
 export const SetLimitRequestSchema: GenMessage<SetLimitRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_billing_v1_billing, 11);
+  messageDesc(file_devstudio_billing_v1_billing, 15);
 
 /**
  * Response of SetLimit.
@@ -464,7 +556,7 @@ export type SetLimitResponse = Message<"devstudio.billing.v1.SetLimitResponse"> 
  * Use `create(SetLimitResponseSchema)` to create a new message.
  */
 export const SetLimitResponseSchema: GenMessage<SetLimitResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_billing_v1_billing, 12);
+  messageDesc(file_devstudio_billing_v1_billing, 16);
 
 /**
  * Request of GrantTokens.
@@ -492,7 +584,7 @@ export type GrantTokensRequest = Message<"devstudio.billing.v1.GrantTokensReques
  * Use `create(GrantTokensRequestSchema)` to create a new message.
  */
 export const GrantTokensRequestSchema: GenMessage<GrantTokensRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_billing_v1_billing, 13);
+  messageDesc(file_devstudio_billing_v1_billing, 17);
 
 /**
  * Response of GrantTokens.
@@ -513,7 +605,7 @@ export type GrantTokensResponse = Message<"devstudio.billing.v1.GrantTokensRespo
  * Use `create(GrantTokensResponseSchema)` to create a new message.
  */
 export const GrantTokensResponseSchema: GenMessage<GrantTokensResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_billing_v1_billing, 14);
+  messageDesc(file_devstudio_billing_v1_billing, 18);
 
 /**
  * Request of GetUsage.
@@ -562,7 +654,7 @@ export type GetUsageRequest = Message<"devstudio.billing.v1.GetUsageRequest"> & 
  * Use `create(GetUsageRequestSchema)` to create a new message.
  */
 export const GetUsageRequestSchema: GenMessage<GetUsageRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_billing_v1_billing, 15);
+  messageDesc(file_devstudio_billing_v1_billing, 19);
 
 /**
  * A sum of use.
@@ -618,7 +710,7 @@ export type UsageSum = Message<"devstudio.billing.v1.UsageSum"> & {
  * Use `create(UsageSumSchema)` to create a new message.
  */
 export const UsageSumSchema: GenMessage<UsageSum> = /*@__PURE__*/
-  messageDesc(file_devstudio_billing_v1_billing, 16);
+  messageDesc(file_devstudio_billing_v1_billing, 20);
 
 /**
  * Response of GetUsage.
@@ -653,7 +745,7 @@ export type GetUsageResponse = Message<"devstudio.billing.v1.GetUsageResponse"> 
  * Use `create(GetUsageResponseSchema)` to create a new message.
  */
 export const GetUsageResponseSchema: GenMessage<GetUsageResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_billing_v1_billing, 17);
+  messageDesc(file_devstudio_billing_v1_billing, 21);
 
 /**
  * A row of the ledger.
@@ -751,7 +843,7 @@ export type UsageRow = Message<"devstudio.billing.v1.UsageRow"> & {
  * Use `create(UsageRowSchema)` to create a new message.
  */
 export const UsageRowSchema: GenMessage<UsageRow> = /*@__PURE__*/
-  messageDesc(file_devstudio_billing_v1_billing, 18);
+  messageDesc(file_devstudio_billing_v1_billing, 22);
 
 /**
  * Request of ListUsage.
@@ -793,7 +885,7 @@ export type ListUsageRequest = Message<"devstudio.billing.v1.ListUsageRequest"> 
  * Use `create(ListUsageRequestSchema)` to create a new message.
  */
 export const ListUsageRequestSchema: GenMessage<ListUsageRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_billing_v1_billing, 19);
+  messageDesc(file_devstudio_billing_v1_billing, 23);
 
 /**
  * Response of ListUsage.
@@ -821,7 +913,7 @@ export type ListUsageResponse = Message<"devstudio.billing.v1.ListUsageResponse"
  * Use `create(ListUsageResponseSchema)` to create a new message.
  */
 export const ListUsageResponseSchema: GenMessage<ListUsageResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_billing_v1_billing, 20);
+  messageDesc(file_devstudio_billing_v1_billing, 24);
 
 /**
  * What a budget belongs to.
@@ -1049,6 +1141,27 @@ export const BillingService: GenService<{
     methodKind: "unary";
     input: typeof SetKeyBudgetRequestSchema;
     output: typeof SetKeyBudgetResponseSchema;
+  },
+  /**
+   * Takes an Idempotency-Key of the caller's, for the edge: the call may go on, or was answered before.
+   * Fails with IDEMPOTENCY_CONFLICT (in progress, or used with another body).
+   *
+   * @generated from rpc devstudio.billing.v1.BillingService.BeginIdempotent
+   */
+  beginIdempotent: {
+    methodKind: "unary";
+    input: typeof BeginIdempotentRequestSchema;
+    output: typeof BeginIdempotentResponseSchema;
+  },
+  /**
+   * Stores the answer under an Idempotency-Key, or gives the key back where the call failed.
+   *
+   * @generated from rpc devstudio.billing.v1.BillingService.EndIdempotent
+   */
+  endIdempotent: {
+    methodKind: "unary";
+    input: typeof EndIdempotentRequestSchema;
+    output: typeof EndIdempotentResponseSchema;
   },
   /**
    * What is left of the caller's budgets this month.
