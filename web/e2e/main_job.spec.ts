@@ -1,5 +1,5 @@
 // The main job: ask the model, insert its code, save, run, see the output and the tokens.
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, inject, onTestFailed, test } from "vitest";
 import type { Browser, Page } from "playwright-core";
 import { launch, open, signIn } from "./browser.ts";
 
@@ -15,10 +15,10 @@ beforeAll(async () => {
   ({ page, complaints } = await open(browser, server.url, { width: 1440, locale: "en" }));
   page.setDefaultTimeout(20_000);
 });
-afterAll(async () => {
-  if (process.env["DEVSTUDIO_E2E_TRACE"]) await page.screenshot({ path: process.env["DEVSTUDIO_E2E_TRACE"] });
-  await browser.close();
+beforeEach(({ task }) => {
+  onTestFailed(async () => { await page.screenshot({ path: `test-results/${task.name.replace(/\W+/g, "-")}.png` }); });
 });
+afterAll(() => browser.close());
 const tab = (label: string) => page.getByRole("navigation", { name: "Tabs" }).getByRole("link", { name: label });
 
 test("a wrong password is refused in one sentence", async () => {

@@ -151,6 +151,7 @@ describe.skipIf(server.real)("the Studio", () => {
   test("theme and language change at once, without a reload", async () => {
     const { page, close } = await enter({ width: 1440, locale: "en" });
     await page.keyboard.press("Control+k");
+    await page.getByRole("dialog").waitFor();
     await page.keyboard.type("theme");
     await page.keyboard.press("Enter");
     await page.locator('[data-theme="SerialSteel"]').waitFor();

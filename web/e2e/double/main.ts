@@ -30,7 +30,7 @@ export async function startDouble(port = 0): Promise<Double> {
     const path = new URL(request.url ?? "/", "http://double").pathname;
     const handler = handlers.get(path);
     if (handler) void rpc(request, response, handler);
-    else file(path, request, response);
+    else file(path, response);
   });
   const sockets = new Set<WebSocket>();
   const streams = new WebSocketServer({ noServer: true });
@@ -52,9 +52,8 @@ export async function startDouble(port = 0): Promise<Double> {
   };
 }
 
-function csp(host: string): string {
-  return `default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; worker-src 'self'; connect-src 'self' ws://${host} wss://${host}; img-src 'self' data:; font-src 'self'; manifest-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'`;
-}
+const csp =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; worker-src 'self'; connect-src 'self'; img-src 'self' data:; font-src 'self'; manifest-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
 
 async function rpc(request: IncomingMessage, response: ServerResponse, handler: (request: Request) => Promise<Response>): Promise<void> {
   const gone = new AbortController();
@@ -73,7 +72,7 @@ async function rpc(request: IncomingMessage, response: ServerResponse, handler: 
   response.end();
 }
 
-function file(path: string, request: IncomingMessage, response: ServerResponse): void {
+function file(path: string, response: ServerResponse): void {
   const clean = normalize(path).replace(/^(\.\.[/\\])+/, "");
   let at = join(dist, clean);
   if (!existsSync(at) || statSync(at).isDirectory()) {
@@ -82,7 +81,7 @@ function file(path: string, request: IncomingMessage, response: ServerResponse):
   }
   response.writeHead(200, {
     "content-type": types[extname(at)] ?? "application/octet-stream",
-    "content-security-policy": csp(request.headers.host ?? ""),
+    "content-security-policy": csp,
     "cache-control": clean.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-cache",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",

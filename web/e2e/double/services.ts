@@ -83,7 +83,7 @@ const answers = {
   talk: "A sandbox is a place in which a program runs apart from everything else. It sees only the files it was given, has no network, and is stopped at its limits. What it writes is looked at before it is kept.\n",
 };
 
-async function* execute(user: User, exec: RunExecRequest, signal: AbortSignal): AsyncGenerator<MessageInitShape<typeof StreamExecResponseSchema>> {
+async function* execute(user: User, exec: RunExecRequest, signal: AbortSignal, trace: string): AsyncGenerator<MessageInitShape<typeof StreamExecResponseSchema>> {
   const execId = randomUUID();
   const isolation = exec.engine === "run" ? Isolation.PROCESS : exec.engine === "wasm" ? Isolation.WASM : Isolation.GVISOR;
   const dir = await mkdtemp(join(tmpdir(), "double-"));
@@ -97,7 +97,7 @@ async function* execute(user: User, exec: RunExecRequest, signal: AbortSignal): 
     const started = Date.now();
     let seq = 1n;
     yield { seq: seq++, event: { case: "started", value: { execId, isolation } } };
-    log(Level.INFO, "sandbox", `run ${exec.path || "code"} started`, { exec_id: execId });
+    log(Level.INFO, "sandbox", `run ${exec.path || "code"} started`, { exec_id: execId }, trace);
     const node = exec.runtime === "node";
     const command = exec.engine === "wasm" ? ["echo", "3"] : [node ? "node" : "python3", ...(exec.path ? [exec.path] : [node ? "-e" : "-c", exec.code]), ...exec.args];
     const child = spawn(command[0] ?? "true", command.slice(1), { cwd: dir, env: { PATH: process.env["PATH"] ?? "", PYTHONUNBUFFERED: "1", PYTHONDONTWRITEBYTECODE: "1", ...exec.env } });
@@ -121,7 +121,7 @@ async function* execute(user: User, exec: RunExecRequest, signal: AbortSignal): 
       if (!next) { await new Promise<void>((resolve) => { wake = resolve; if (code !== undefined || queue.length > 0) resolve(); }); continue; }
       const words = new TextDecoder().decode(next.data);
       all[next.stream] += words;
-      for (const l of words.split("\n").filter(Boolean)) log(Level.INFO, "sandbox", l, { exec_id: execId, stream: next.stream === OutputStream.STDERR ? "stderr" : "stdout" });
+      for (const l of words.split("\n").filter(Boolean)) log(Level.INFO, "sandbox", l, { exec_id: execId, stream: next.stream === OutputStream.STDERR ? "stderr" : "stdout" }, trace);
       yield { seq: seq++, event: { case: "output", value: { stream: next.stream, data: next.data, atMs: Date.now() - started } } };
     }
     clearTimeout(timer);
@@ -130,7 +130,7 @@ async function* execute(user: User, exec: RunExecRequest, signal: AbortSignal): 
     const result = create(RunExecResponseSchema, { execId, exitCode: code ?? -1, stdout: all[1] ?? "", stderr: all[2] ?? "", status, isolation, wallMs, cpuMs: Math.round(wallMs * 0.6), maxRssBytes: 14_680_064n, facts: { layers: ["userns", "mount", "pid", "net", "seccomp", "landlock-7"], limits: { memory: "cgroup", pids: "cgroup", cpu: "cgroup", disk: "overlay" } }, changedPaths: exec.path.includes("colors") ? ["out/colors.txt"] : [], rejectedPaths: exec.path.includes("colors") ? { "/etc/passwd": "outside the workspace" } : {} });
     Object.assign(entry.run, { status, exitCode: code ?? -1, wallMs });
     entry.result = result;
-    log(code === 0 ? Level.INFO : Level.WARN, "sandbox", `run ended: ${RunStatus[status]} after ${wallMs} ms`, { exec_id: execId });
+    log(code === 0 ? Level.INFO : Level.WARN, "sandbox", `run ended: ${RunStatus[status]} after ${wallMs} ms`, { exec_id: execId }, trace);
     yield { seq: seq++, event: { case: "result", value: result } };
   } finally {
     running.delete(execId);
@@ -281,7 +281,7 @@ export function routes(router: ConnectRouter): void {
   router.service(SandboxService, {
     async *streamExec(request, ctx) {
       if (!request.exec) throw fault(Code.InvalidArgument, "SCHEMA_VIOLATION", "exec is required");
-      yield* execute(caller(ctx), request.exec, ctx.signal);
+      yield* execute(caller(ctx), request.exec, ctx.signal, traceOf(ctx));
     },
     cancelRun(request) { running.get(request.execId)?.(); return {}; },
     getRun(request, ctx) {

@@ -12,10 +12,14 @@ export interface Fault {
   meaning: string;
   action: string;
   requestId: string;
+  traceId: string;
   retryAfterMs: number;
   details: Record<string, string>;
   fields: Record<string, string>;
 }
+
+/** Where the page notes the trace of a call that failed. */
+export const TRACE_HEADER = "x-devstudio-page-trace";
 
 interface Words { title: string; meaning?: string; action?: string }
 
@@ -35,7 +39,7 @@ export class StreamFault extends Error {
 /** Puts a failure into words. */
 export function explain(cause: unknown): Fault {
   if (cause instanceof StreamFault) {
-    return say(cause.reason || "INTERNAL", cause.status, cause.requestId, Number(cause.details["retry_after_ms"] ?? 0), cause.details, {}, cause.message);
+    return say(cause.reason || "INTERNAL", cause.status, cause.requestId, "", Number(cause.details["retry_after_ms"] ?? 0), cause.details, {}, cause.message);
   }
   const error = ConnectError.from(cause);
   const info = error.findDetails(ErrorInfoSchema)[0];
@@ -45,7 +49,7 @@ export function explain(cause: unknown): Fault {
   const fields: Record<string, string> = {};
   for (const violation of error.findDetails(BadRequestSchema)[0]?.fieldViolations ?? []) fields[violation.field.replace(/^\//, "").replaceAll("/", ".")] = violation.description;
   const requestId = (error.metadata.get("x-request-id") ?? details["request_id"] ?? "").split(",")[0] ?? "";
-  return say(info?.reason ?? withoutReason(error), statusOf(error.code), requestId, retryAfterMs, details, fields, error.rawMessage);
+  return say(info?.reason ?? withoutReason(error), statusOf(error.code), requestId, error.metadata.get(TRACE_HEADER) ?? "", retryAfterMs, details, fields, error.rawMessage);
 }
 
 /** True when the person or the page itself stopped the call. */
@@ -53,10 +57,10 @@ export function wasCancelled(cause: unknown): boolean {
   return (cause instanceof DOMException && cause.name === "AbortError") || ConnectError.from(cause).code === Code.Canceled;
 }
 
-function say(reason: string, status: number, requestId: string, retryAfterMs: number, details: Record<string, string>, fields: Record<string, string>, raw: string): Fault {
+function say(reason: string, status: number, requestId: string, traceId: string, retryAfterMs: number, details: Record<string, string>, fields: Record<string, string>, raw: string): Fault {
   const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000));
   const words: Words = wordsOf(reason, details, seconds, raw) ?? { title: m.err_internal_title(), meaning: raw, action: m.err_internal_action() };
-  return { reason, status, title: words.title, meaning: words.meaning ?? "", action: words.action ?? "", requestId, retryAfterMs, details, fields };
+  return { reason, status, title: words.title, meaning: words.meaning ?? "", action: words.action ?? "", requestId, traceId, retryAfterMs, details, fields };
 }
 
 function wordsOf(reason: string, d: Record<string, string>, seconds: number, raw: string): Words | undefined {

@@ -4,17 +4,22 @@ import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { LlmService } from "../gen/devstudio/llm/v1/llm_pb";
 import { SandboxService } from "../gen/devstudio/sandbox/v1/run_pb";
 import { WorkspaceService } from "../gen/devstudio/sandbox/v1/workspace_pb";
-import { reasonOf } from "./errors";
+import { reasonOf, TRACE_HEADER } from "./errors";
 import { refreshSession, useSession } from "./session";
 
+const NEARLY_OVER_MS = 5_000;
+
 const authorize: Interceptor = (next) => async (request) => {
+  const session = useSession.getState();
+  if (session.status === "in" && session.expiresAt - Date.now() < NEARLY_OVER_MS) await refreshSession();
   const token = useSession.getState().accessToken;
   if (token) request.header.set("authorization", `Bearer ${token}`);
-  request.header.set("traceparent", traceparent());
+  if (!request.header.has("traceparent")) request.header.set("traceparent", traceparent());
   try {
     return await next(request);
   } catch (cause) {
     const error = ConnectError.from(cause);
+    error.metadata.set(TRACE_HEADER, request.header.get("traceparent")?.split("-")[1] ?? "");
     const stale = error.code === Code.Unauthenticated && ["TOKEN_EXPIRED", "TOKEN_INVALID", "TOKEN_MISSING"].includes(reasonOf(error));
     if (!stale || request.stream || !(await refreshSession())) throw error;
     request.header.set("authorization", `Bearer ${useSession.getState().accessToken}`);

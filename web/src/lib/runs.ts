@@ -2,7 +2,7 @@
 import { create as message } from "@bufbuild/protobuf";
 import { create } from "zustand";
 import { explain, wasCancelled, type Fault } from "../api/errors";
-import { sandbox } from "../api/transport";
+import { sandbox, traceparent } from "../api/transport";
 import { Isolation, OutputStream, RunExecRequestSchema, type RunExecRequest, type RunExecResponse } from "../gen/devstudio/sandbox/v1/run_pb";
 
 /** One line of output. */
@@ -14,6 +14,7 @@ export interface LiveRun {
   request: RunExecRequest;
   title: string;
   execId: string;
+  traceId: string;
   startedAt: number;
   isolation: Isolation;
   lines: Line[];
@@ -42,7 +43,8 @@ export async function startRun(init: Partial<Omit<RunExecRequest, "$typeName">>,
   controller = mine;
   const request = message(RunExecRequestSchema, init);
   const key = nextKey++;
-  useRuns.setState({ current: { key, request, title, execId: "", startedAt: Date.now(), isolation: Isolation.UNSPECIFIED, lines: [], running: true, result: null, fault: null } });
+  const trace = traceparent();
+  useRuns.setState({ current: { key, request, title, execId: "", traceId: trace.split("-")[1] ?? "", startedAt: Date.now(), isolation: Isolation.UNSPECIFIED, lines: [], running: true, result: null, fault: null } });
   const decoders = { out: new TextDecoder(), err: new TextDecoder() };
   let waiting: { text: string; atMs: number; stream: "out" | "err" }[] = [];
   let frame = 0;
@@ -53,7 +55,7 @@ export async function startRun(init: Partial<Omit<RunExecRequest, "$typeName">>,
     change(key, (run) => ({ lines: append(run.lines, pieces) }));
   };
   try {
-    for await (const { event } of sandbox.streamExec({ exec: request }, { signal: mine.signal })) {
+    for await (const { event } of sandbox.streamExec({ exec: request }, { signal: mine.signal, headers: { traceparent: trace } })) {
       if (event.case === "started") change(key, () => ({ execId: event.value.execId, isolation: event.value.isolation, startedAt: Date.now() }));
       else if (event.case === "output") {
         const stream = event.value.stream === OutputStream.STDERR ? "err" : "out";

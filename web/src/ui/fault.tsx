@@ -39,7 +39,7 @@ export function FaultPane({ fault, onRetry }: { fault: Fault; onRetry?: () => vo
         {(fault.meaning || fault.action) && <p className="mt-3 text-base break-words">{[fault.meaning, fault.action].filter(Boolean).join(" ")}</p>}
         <div className="mt-4 flex flex-wrap gap-2">
           {onRetry && <Button tone="primary" icon={RefreshCw} onClick={onRetry} autoFocus>{m.try_again()}</Button>}
-          {fault.requestId && <Button icon={ScrollText} onClick={() => go("/logs", { text: fault.requestId })}>{m.logs_of_request()}</Button>}
+          {fault.traceId && <Button icon={ScrollText} onClick={() => go("/logs", { trace: fault.traceId, level: "debug" })}>{m.logs_of_request()}</Button>}
         </div>
         <dl className="mt-5 grid grid-cols-[110px_1fr] gap-y-1 border-t border-line pt-4 text-xs">
           {fault.requestId && <><dt className="text-fg-3">{m.request()}</dt><dd className="font-code break-all text-fg">{fault.requestId}</dd></>}

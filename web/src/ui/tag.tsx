@@ -25,11 +25,11 @@ export function Tag({ tone = "plain", dot, children, className }: { tone?: Tone;
 const levels = (share: number) => (share >= 0.96 ? "bg-err" : share >= 0.8 ? "bg-warn" : "bg-c1");
 
 /** How much of something is used; the colour turns at 80 and 96 %. */
-export function Meter({ share, label, tone, className }: { share: number; label: string; tone?: "signal"; className?: string }) {
+export function Meter({ share, label, tone, className }: { share: number; label: string; tone?: "signal" | "plain"; className?: string }) {
   const now = Math.max(0, Math.min(1, share));
   return (
     <div role="progressbar" aria-label={label} aria-valuenow={Math.round(now * 100)} aria-valuemin={0} aria-valuemax={100} className={cx("h-1 overflow-hidden rounded-full bg-line", className)}>
-      <div className={cx("h-full rounded-full", tone === "signal" ? "bg-signal" : levels(share))} style={{ width: `${now * 100}%` }} />
+      <div className={cx("h-full rounded-full", tone === "signal" ? "bg-signal" : tone === "plain" ? "bg-c1" : levels(share))} style={{ width: `${now * 100}%` }} />
     </div>
   );
 }

@@ -84,7 +84,7 @@ function Sums({ title, first, groups, pending, nameOf, avatar }: { title: string
               {rows.map((group) => (
                 <tr key={group.group} className={rowClass}>
                   <td className={cx(cellClass, "max-w-0")}>
-                    <div className="flex min-w-32 items-center gap-2.5">{avatar && <Avatar name={nameOf(group.group)} />}<div className="min-w-0 flex-1"><p className={cx("truncate text-fg", !avatar && "font-code text-xs")}>{nameOf(group.group)}</p><Meter share={all > 0 ? Number(tokens(group)) / all * 0.79 : 0} label={m.share_of_all()} className="mt-1 max-w-40" /></div></div>
+                    <div className="flex min-w-32 items-center gap-2.5">{avatar && <Avatar name={nameOf(group.group)} />}<div className="min-w-0 flex-1"><p className={cx("truncate text-fg", !avatar && "font-code text-xs")}>{nameOf(group.group)}</p><Meter tone="plain" share={all > 0 ? Number(tokens(group)) / all : 0} label={m.share_of_all()} className="mt-1 max-w-40" /></div></div>
                   </td>
                   <td className={cx(cellClass, "nums text-right")}>{number(group.requests)}</td>
                   <td className={cx(cellClass, "nums text-right text-fg")}>{number(tokens(group))}</td>

@@ -40,7 +40,7 @@ export function Conflict({ path, conflict }: { path: string; conflict: { version
         keep.current?.focus();
       }}
     >
-      <div className="flex justify-between border-y border-line px-5 py-1.5 text-xs"><span>{m.conflict_theirs()}</span><span>{m.conflict_mine()}</span></div>
+      <div className="grid grid-cols-2 border-y border-line px-5 py-1.5 text-xs"><span>{m.conflict_theirs()}</span><span>{m.conflict_mine()}</span></div>
       <div ref={setBox} className="font-code h-[46vh] min-h-40" />
       <DialogFoot>
         <Button ref={keep} onClick={() => keepEditing(path)}>{m.conflict_keep()}</Button>

@@ -105,14 +105,14 @@ function Row({ item, active, dirty, onKeep, onNew, onDelete }: { item: ItemInsta
   }
   return (
     <div className="group relative">
-      <button type="button" {...item.getProps()} data-inset onDoubleClick={onKeep} style={indent} className={cx("flex h-[26px] w-full items-center gap-1.5 pr-8 text-left text-sm max-tab:h-10", active ? "bg-selected text-fg shadow-[inset_2px_0_0_var(--signal)]" : "text-fg-2 hover:bg-hover")}>
+      <button type="button" {...item.getProps()} data-inset onFocus={() => item.setFocused()} onDoubleClick={onKeep} style={indent} className={cx("flex h-[26px] w-full items-center gap-1.5 pr-8 text-left text-sm max-tab:h-10", active ? "bg-selected text-fg shadow-[inset_2px_0_0_var(--signal)]" : "text-fg-2 hover:bg-hover")}>
         {node.folder ? <Chevron size={14} aria-hidden className="shrink-0 text-fg-3" /> : <span className="w-3.5 shrink-0" />}
         <Icon size={15} strokeWidth={1.6} aria-hidden className="shrink-0 text-fg-3" />
         <span className={cx("truncate", !node.stored && "italic")}>{node.name}</span>
         {dirty && <span className="ml-auto size-1.5 shrink-0 rounded-full bg-fg-2" role="img" aria-label={m.unsaved()} />}
         {!node.stored && <span className="ml-auto text-2xs text-fg-3">{m.folder_empty()}</span>}
       </button>
-      <div className="absolute top-0 right-1 opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 [@media(hover:none)]:opacity-100">
+      <div aria-hidden className="absolute top-0 right-1 opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 [@media(hover:none)]:opacity-100">
         <Menu
           label={node.name}
           trigger={<button type="button" tabIndex={-1} aria-label={m.actions_of({ name: node.name })} className="flex size-[26px] items-center justify-center rounded-ctl bg-inherit hover:bg-hover max-tab:size-10"><Ellipsis size={15} aria-hidden /></button>}

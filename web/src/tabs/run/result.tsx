@@ -17,9 +17,9 @@ import { saveText } from "../../ui/download";
 import { FaultLine } from "../../ui/fault";
 import { Tag } from "../../ui/tag";
 
-interface Props { title: string; execId: string; lines: Line[]; running: boolean; startedAt: number; isolation: Isolation; result: RunExecResponse | null; fault: Fault | null; memoryLimit: number; stored?: boolean; onAgain: () => void; onHistory?: () => void }
+interface Props { title: string; execId: string; traceId?: string; lines: Line[]; running: boolean; startedAt: number; isolation: Isolation; result: RunExecResponse | null; fault: Fault | null; memoryLimit: number; stored?: boolean; onAgain: () => void; onHistory?: () => void }
 
-export function Result({ title, execId, lines, running, startedAt, isolation, result, fault, memoryLimit, stored, onAgain, onHistory }: Props) {
+export function Result({ title, execId, traceId, lines, running, startedAt, isolation, result, fault, memoryLimit, stored, onAgain, onHistory }: Props) {
   const elapsed = useElapsed(startedAt, running);
   const end = runEnd(running ? RunStatus.UNSPECIFIED : (result?.status ?? RunStatus.CANCELLED), result?.exitCode ?? 0);
   const text = lines.map((line) => line.text).join("\n");
@@ -31,7 +31,7 @@ export function Result({ title, execId, lines, running, startedAt, isolation, re
         <h2 className="font-code min-w-0 truncate text-code text-fg">{title}</h2>
         <span className="flex-1" />
         {onHistory && <IconButton label={m.history()} icon={History} onClick={onHistory} />}
-        {execId && <IconButton label={m.logs_of_run()} icon={ScrollText} onClick={() => go("/logs", { text: execId })} />}
+        {traceId && <IconButton label={m.logs_of_run()} icon={ScrollText} onClick={() => go("/logs", { trace: traceId, level: "debug" })} />}
         <IconButton label={m.copy_output()} icon={Copy} disabled={text === ""} onClick={() => copyText(text)} />
         <IconButton label={m.save_output()} icon={Download} disabled={text === ""} onClick={() => saveText(`run-${execId.slice(0, 8)}.txt`, text)} />
         {running ? <Button small icon={Square} onClick={() => void stopRun()}>{m.stop()}</Button> : <Button small icon={RotateCcw} onClick={onAgain}>{m.run_again()}</Button>}
