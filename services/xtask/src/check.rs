@@ -29,7 +29,7 @@ type Check = (&'static str, fn(&Step) -> anyhow::Result<Outcome>);
 
 const CHECKS: &[Check] = &[
     ("tidy", |_| Ok(tidy::run().map_or_else(|error| Outcome::Failed(error.to_string()), |()| Outcome::Well))),
-    ("fmt", |step| ends_well(step, cargo(&["fmt", "--all", "--check"]))),
+    ("fmt", |step| ends_well(step, cargo(&["fmt", "--all", "--check", "--", "--color", "never"]))),
     ("clippy", |step| {
         ends_well(
             step,
@@ -38,7 +38,7 @@ const CHECKS: &[Check] = &[
     }),
     ("buf-lint", |step| ends_well(step, r#gen::buf(&["lint"]))),
     ("buf-format", |step| {
-        ends_well(step, r#gen::buf(&["format", "--diff", "--exit-code", "--exclude-path", "proto/vendor"]))
+        ends_well(step, r#gen::buf(&["format", "--diff", "--exit-code", "--path", "proto/devstudio"]))
     }),
     ("buf-breaking", breaking),
     ("generated", generated),

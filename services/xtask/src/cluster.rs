@@ -106,3 +106,20 @@ fn account() -> anyhow::Result<Option<(u32, u32)>> {
     };
     Ok(Some(of("postgres").or_else(|| of("nobody")).context("there is no account postgres or nobody")?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_listens_while_it_lives_and_leaves_nothing() {
+        let cluster = Cluster::start().expect("it starts");
+        let address =
+            cluster.url.split('@').nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
+        std::net::TcpStream::connect(address).expect("it listens");
+        let dir = cluster.dir.clone();
+        assert!(dir.exists());
+        drop(cluster);
+        assert!(!dir.exists());
+    }
+}

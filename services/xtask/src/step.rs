@@ -55,7 +55,9 @@ impl Step {
         let log_path = self.log();
         fs::create_dir_all(house::own_target())?;
         let mut log = File::options().append(true).create(true).open(&log_path)?;
-        writeln!(log, "$ {command:?}")?;
+        let words = [command.get_program()].into_iter().chain(command.get_args());
+        let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+        writeln!(log, "$ {}", words.join(" "))?;
         let (reader, writer) = std::io::pipe()?;
         command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
         let program = command.get_program().to_string_lossy().into_owned();

@@ -107,7 +107,7 @@ impl Run {
             command.env("DEVSTUDIO_BIN", binary);
         }
         if let Some(browser) = &self.browser {
-            command.env("DEVSTUDIO_CHROMIUM", browser);
+            command.env("CHROMIUM", browser);
         }
         command
     }
@@ -143,8 +143,8 @@ impl Run {
             }
         };
         let mut command = self.npm("web", &["run", "e2e"]);
-        command.env("DEVSTUDIO_URL", &house.url).env("DEVSTUDIO_EMAIL", &house.email);
-        command.env("DEVSTUDIO_PASSWORD", &house.password);
+        command.env("DEVSTUDIO_E2E_URL", &house.url).env("DEVSTUDIO_E2E_EMAIL", &house.email);
+        command.env("DEVSTUDIO_E2E_PASSWORD", &house.password);
         suite(NAME, command)
     }
 }
