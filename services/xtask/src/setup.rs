@@ -142,10 +142,20 @@ pub fn release() -> anyhow::Result<PathBuf> {
     let step = step::begin("release build");
     let mut build = house::cargo();
     build.args(["build", "--release", "--locked", "--workspace", "--bins"]);
+    if has_virtualisation() {
+        build.args(["--features", "devstudio/micro"]);
+    }
     step.must(build, "If crates could not be fetched: is the network there?")?;
     let binary = house::binary()?;
     step.done(&format!("{}", binary.display()));
     Ok(binary)
+}
+
+/// MicroVMs are built in where they could start: the processor shows virtualisation, and /dev/kvm may be opened.
+fn has_virtualisation() -> bool {
+    let flags = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    flags.split_whitespace().any(|flag| flag == "vmx" || flag == "svm")
+        && fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok()
 }
 
 /// Says that a step was done with certain inputs. It lies in node_modules, and so goes with what it speaks of.

@@ -189,7 +189,7 @@ fn layers(path: &str, text: &str, found: &mut Vec<Finding>) {
         ("sql", "sqlx::query", is_store || path == "services/kit/src/db.rs"),
         ("tonic", "tonic::", !matches!(unit, "auth" | "billing" | "sandbox") || is_service),
         ("wasmer", "wasmer", file.starts_with("wasm")),
-        ("microsandbox", "microsandbox::", file == "micro.rs"),
+        ("microsandbox", "microsandbox::", file.starts_with("micro")),
     ];
     if unit == "xtask" {
         return;
