@@ -50,6 +50,10 @@ export default function Shell() {
   const userId = useSession((s) => s.user?.userId ?? "");
   const [ready, setReady] = useState("");
   useEffect(() => {
+    const idle = setTimeout(() => requestIdleCallback?.(() => { for (const tab of tabs) void tab.warm?.().catch(() => undefined); }), 4_000);
+    return () => clearTimeout(idle);
+  }, []);
+  useEffect(() => {
     openStream();
     return () => { if (useSession.getState().status !== "in") { closeStream(); queryClient.clear(); } };
   }, []);

@@ -26,6 +26,7 @@ export interface Watch {
 
 interface Frame { id?: number; method?: string; params?: { id: number; message: unknown }; result?: unknown; error?: { message?: string; data?: { reason?: string; request_id?: string; http_status?: number; details?: Record<string, unknown> } } }
 
+const BEAT_LATE_MS = 15_000;
 const auth = createClient(AuthService, transport);
 const watches = new Map<number, Watch>();
 const pending = new Map<number, { resolve: (value: unknown) => void; reject: (cause: unknown) => void }>();
@@ -108,7 +109,7 @@ async function connect(): Promise<void> {
 function again(): void {
   if (!wanted || useSession.getState().status === "out") return;
   const attempts = useConnection.getState().attempts + 1;
-  const waitMs = Math.min(30_000, 500 * 2 ** Math.min(attempts, 6)) * (0.75 + Math.random() / 2);
+  const waitMs = Math.min(30_000, 250 * 2 ** Math.min(attempts, 7)) * (0.75 + Math.random() / 2);
   useConnection.setState({ state: "lost", attempts, latencyMs: null, retryAt: Date.now() + waitMs });
   clearTimeout(retryTimer);
   retryTimer = setTimeout(() => void connect(), waitMs);
@@ -145,7 +146,7 @@ async function beat(): Promise<void> {
   if (socket?.readyState !== WebSocket.OPEN) return;
   const before = performance.now();
   const beating = socket;
-  const late = setTimeout(() => beating.close(), 8_000);
+  const late = setTimeout(() => beating.close(), BEAT_LATE_MS);
   try {
     await call("user.me", {});
     useConnection.setState({ latencyMs: performance.now() - before });

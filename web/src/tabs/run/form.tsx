@@ -95,7 +95,7 @@ export function RunForm({ running }: { running: boolean }) {
         {form.engine === "run" && runtimes.length > 0 && (
           <Field label={m.runtime()}>{(p) => <Select {...p} value={form.runtime} onChange={(runtime) => set({ runtime })} options={runtimes.map(([name, version]) => ({ value: name, label: `${name} ${version}` }))} />}</Field>
         )}
-        {!wasm && <Segmented label={m.program()} value={form.from} onChange={(from) => set({ from })} options={[{ value: "code", label: m.run_code() }, { value: "file", label: m.run_from_file() }]} />}
+        {!wasm && <div><Segmented label={m.program()} value={form.from} onChange={(from) => set({ from })} options={[{ value: "code", label: m.run_code() }, { value: "file", label: m.run_from_file() }]} /></div>}
         {fromFile ? (
           <Field label={m.file()} hint={paths.length === 0 ? (wasm ? m.run_no_wasm() : m.run_no_files()) : undefined}>
             {(p) => <Select {...p} value={form.path} onChange={(path) => set({ path, ...(wasm ? {} : { runtime: runnerOf(path)?.runtime || form.runtime }) })} options={(form.path && !paths.includes(form.path) ? [form.path, ...paths] : paths).map((path) => ({ value: path, label: path }))} />}

@@ -2,7 +2,7 @@
 import { useParams } from "@tanstack/react-router";
 import { useQuery } from "@connectrpc/connect-query";
 import { History } from "lucide-react";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { explain } from "../../api/errors";
 import { refetch } from "../../api/query";
 import { SandboxService } from "../../gen/devstudio/sandbox/v1/run_pb";
@@ -26,6 +26,7 @@ export default function RunTab() {
   const { execId = "" } = useParams({ strict: false }) as { execId?: string };
   const live = useRuns((s) => s.current);
   const [history, setHistory] = useState(false);
+  const shown = useRef<HTMLElement>(null);
   const showsLive = live !== null && (execId === "" || live.execId === execId);
   const stored = useQuery(SandboxService.method.getRun, { execId }, { enabled: execId !== "" && !showsLive, refetchInterval: (query) => (query.state.data && !query.state.data.result ? 1_000 : false) });
   const again = () => {
@@ -34,6 +35,7 @@ export default function RunTab() {
     void startRun(request, (showsLive ? live?.title : stored.data?.run?.title) ?? "");
     go("/run");
   };
+  useEffect(() => { if (phone && live?.running) shown.current?.scrollIntoView({ behavior: "smooth" }); }, [phone, live?.key, live?.running]);
   useEffect(() => onRunEnd(() => refetch(SandboxService.method.listRuns)), []);
   useEffect(() => {
     const request = showsLive ? live?.request : stored.data?.run?.request;
@@ -49,7 +51,7 @@ export default function RunTab() {
   const form = <RunForm running={live?.running ?? false} />;
   const list = <RunHistory current={showsLive ? (live?.execId ?? "") : execId} onPick={() => setHistory(false)} />;
   const result = (
-    <section aria-label={m.result()} data-pane className="flex min-h-0 flex-1 flex-col bg-editor">
+    <section ref={shown} aria-label={m.result()} data-pane className="flex min-h-0 flex-1 flex-col bg-editor">
       {showsLive && live ? (
         <Result key={live.key} title={live.title} execId={live.execId} traceId={live.traceId} lines={live.lines} running={live.running} startedAt={live.startedAt} isolation={live.isolation} result={live.result} fault={live.fault} memoryLimit={Number(live.request.memoryBytes)} onAgain={again} {...(narrow ? { onHistory: () => setHistory(true) } : {})} />
       ) : execId === "" ? (
