@@ -36,7 +36,7 @@ export default function ModelsPage() {
       : models.error && !models.data ? <FaultPane fault={explain(models.error)} onRetry={() => void models.refetch()} />
       : list.length === 0 ? <Card><Empty title={m.models_none()} /></Card>
       : (
-        <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-4 wide:grid-cols-[minmax(0,1fr)_280px]">
+        <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-4 min-[1400px]:grid-cols-[minmax(0,1fr)_280px]">
           <Card className="max-tab:hidden">
             <Table label={m.models()} head={[{ name: m.model(), wide: true }, { name: m.alias() }, { name: m.parameters(), right: true }, { name: "Quant" }, { name: m.size(), right: true }, { name: m.state() }, { name: m.actions(), hidden: true }]}>
               {list.map((x) => <ModelRow key={x.modelId} model={x} job={jobs[x.modelId]} chosen={x === model} onChoose={() => setChosen(x.modelId)} />)}

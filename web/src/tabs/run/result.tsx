@@ -26,10 +26,9 @@ export function Result({ title, execId, traceId, lines, running, startedAt, isol
   const wallMs = result?.wallMs ?? elapsed;
   return (
     <>
-      <div className="flex min-h-9 shrink-0 flex-wrap items-center gap-x-2.5 border-b border-line bg-panel py-1 pr-2 pl-4 text-sm">
+      <div className="flex min-h-9 shrink-0 items-center gap-x-2.5 max-tab:flex-wrap max-tab:justify-end border-b border-line bg-panel py-1 pr-2 pl-4 text-sm">
         {!fault && <Tag tone={end.tone} dot={running}>{end.word}</Tag>}
-        <h2 className="font-code min-w-0 truncate text-code text-fg">{title}</h2>
-        <span className="flex-1" />
+        <h2 className="font-code min-w-0 flex-1 truncate text-code text-fg max-tab:basis-3/4">{title}</h2>
         {onHistory && <IconButton label={m.history()} icon={History} onClick={onHistory} />}
         {traceId && <IconButton label={m.logs_of_run()} icon={ScrollText} onClick={() => go("/logs", { trace: traceId, level: "debug" })} />}
         <IconButton label={m.copy_output()} icon={Copy} disabled={text === ""} onClick={() => copyText(text)} />
@@ -42,7 +41,7 @@ export function Result({ title, execId, traceId, lines, running, startedAt, isol
         <dl className="grid shrink-0 grid-cols-3 border-b border-line bg-panel tab:grid-cols-5">
           <Figure name={m.result()} value={running ? m.run_running() : end.word} tone={end.tone} />
           <Figure name={m.duration()} value={span(wallMs)} />
-          <Figure name={m.memory()} value={result && result.maxRssBytes > 0n ? bytes(result.maxRssBytes) : "–"} note={memoryLimit > 0 ? `/ ${bytes(memoryLimit)}` : ""} />
+          <Figure name={memoryLimit > 0 ? `${m.memory()} / ${bytes(memoryLimit)}` : m.memory()} value={result && result.maxRssBytes > 0n ? bytes(result.maxRssBytes) : "–"} />
           <Figure name="CPU" value={result && result.cpuMs > 0 ? span(result.cpuMs) : "–"} phoneHidden />
           <Figure name={m.isolation()} value={isolationName(isolation)} phoneHidden />
         </dl>
@@ -57,11 +56,11 @@ export function Result({ title, execId, traceId, lines, running, startedAt, isol
   );
 }
 
-function Figure({ name, value, note, tone, phoneHidden }: { name: string; value: string; note?: string; tone?: string; phoneHidden?: boolean }) {
+function Figure({ name, value, tone, phoneHidden }: { name: string; value: string; tone?: string; phoneHidden?: boolean }) {
   return (
     <div className={cx("min-w-0 border-r border-line px-4 py-2.5 last:border-r-0", phoneHidden && "phone-hidden")}>
-      <dt className="label">{name}</dt>
-      <dd className={cx("nums truncate text-lg font-semibold", tone === "err" ? "text-err" : tone === "warn" ? "text-warn" : tone === "live" ? "text-live" : "text-fg")}>{value} {note && <span className="text-xs font-normal text-fg-3">{note}</span>}</dd>
+      <dt className="label truncate">{name}</dt>
+      <dd className={cx("nums truncate text-lg font-semibold", tone === "err" ? "text-err" : tone === "warn" ? "text-warn" : tone === "live" ? "text-live" : "text-fg")}>{value}</dd>
     </div>
   );
 }
