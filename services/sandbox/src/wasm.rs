@@ -33,11 +33,11 @@ use crate::{
 /// Bytes of memory of a module where a request says nothing.
 pub const DEFAULT_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
 /// What compiler and worker need beside the module's memory.
-const WORKER_MEMORY_BYTES: u64 = 192 * 1024 * 1024;
+const WORKER_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 /// The most bytes of compiled modules that are kept.
 const MAX_CACHE_BYTES: u64 = 256 * 1024 * 1024;
 /// Names the compiler; what it compiled is of no use to another.
-const COMPILER: &str = "singlepass-7.4.2";
+const COMPILER: &str = "cranelift-none-7.4.2";
 
 /// How modules are run.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ impl Wasm {
             runtimes: BTreeMap::from([("wasi".to_owned(), "preview1".to_owned())]),
             facts,
             remedy,
-            provider: "wasmer 7.4.2 singlepass".to_owned(),
+            provider: "wasmer 7.4.2 cranelift".to_owned(),
             wants_kvm: false,
         };
         let inner =

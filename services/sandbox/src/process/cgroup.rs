@@ -95,6 +95,7 @@ impl Cgroups {
                     Group { folders: Vec::new(), events: memory.join(name).join("memory.oom_control") };
                 let mut make = |base: &Path| {
                     let folder = base.join(name);
+                    fs::create_dir_all(base)?;
                     fs::create_dir(&folder)?;
                     group.folders.push(folder.clone());
                     io::Result::Ok(folder)

@@ -108,9 +108,11 @@ impl Worker {
         self.call(&mut store, &instance)
     }
 
-    /// Singlepass compiles in linear time, so no module is a bomb; metering counts every operation.
+    /// Cranelift without optimisation, the quickest of the compilers whose licence lets everybody use them; a module
+    /// that is a bomb for it ends at the worker's time and memory. Metering counts every operation.
     fn engine(&self) -> Engine {
-        let mut compiler = wasmer::sys::Singlepass::default();
+        let mut compiler = wasmer::sys::Cranelift::default();
+        compiler.opt_level(wasmer::sys::CraneliftOptLevel::None);
         let cost = |_: &Operator<'_>| -> u64 { 1 };
         compiler.push_middleware(Arc::new(Metering::new(self.order.fuel, cost)));
         let mut engine: Engine = EngineBuilder::new(compiler).into();
