@@ -3,6 +3,7 @@ import { memo } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import rehypeSanitize from "rehype-sanitize";
 import remarkGfm from "remark-gfm";
+import { cx } from "../../ui/cx";
 import { CodeBlock } from "./code-block";
 
 /** Cuts markdown at blank lines outside of fences; a fence is a block of its own. */
@@ -72,5 +73,5 @@ const Block = memo(function Block({ text, live, name }: { text: string; live: bo
 /** An answer, or a part of one that is still being written. */
 export function Markdown({ text, live, name }: { text: string; live: boolean; name: string }) {
   const blocks = blocksOf(text);
-  return <div className="text-base text-fg">{blocks.map((block, i) => <Block key={i} text={block} live={live && i === blocks.length - 1} name={name} />)}</div>;
+  return <div className={cx("text-base text-fg", live && "answer-live")}>{blocks.map((block, i) => <Block key={i} text={block} live={live && i === blocks.length - 1} name={name} />)}</div>;
 }

@@ -26,7 +26,7 @@ export const Message = memo(function Message({ message, threadId, threadTitle, l
           {mine ? <time className="text-xs text-fg-3">{clock(message.at)}</time> : <CostLine cost={message.cost} live={live} />}
         </div>
         {mine ? <p className="mt-1 text-base break-words whitespace-pre-wrap text-fg">{message.text}</p> : <Markdown text={message.text} live={live} name={threadTitle} />}
-        {live && <p className="text-sm text-fg-3">{message.text === "" && <span>{m.chat_waiting()}</span>}<span aria-hidden className="caret" /></p>}
+        {live && message.text === "" && <p className="text-sm text-fg-3">{m.chat_waiting()}<span aria-hidden className="caret" /></p>}
         {message.state === "stopped" && <Note text={m.chat_stopped()} />}
         {message.finish === "length" && <Note text={m.chat_length()} />}
         {message.finish === "budget" && <Note text={m.chat_budget_end()} />}
