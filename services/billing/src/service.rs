@@ -5,7 +5,8 @@ use devstudio_kit::{
     clock::{self, Clock},
 };
 use devstudio_proto::billing::v1::{
-    BeginIdempotentRequest, BeginIdempotentResponse, EndIdempotentRequest, EndIdempotentResponse, ExtendRequest, ExtendResponse, GetBudgetRequest, GetBudgetResponse, GetUsageRequest, GetUsageResponse,
+    BeginIdempotentRequest, BeginIdempotentResponse, EndIdempotentRequest, EndIdempotentResponse,
+    ExtendRequest, ExtendResponse, GetBudgetRequest, GetBudgetResponse, GetUsageRequest, GetUsageResponse,
     GrantTokensRequest, GrantTokensResponse, ListUsageRequest, ListUsageResponse, ReserveRequest,
     ReserveResponse, Scope, SetKeyBudgetRequest, SetKeyBudgetResponse, SetLimitRequest, SetLimitResponse,
     SettleRequest, SettleResponse, billing_service_server::BillingService,

@@ -39,11 +39,13 @@ impl Store {
         user: Uuid,
         key: &str,
     ) -> Result<Option<(String, Option<String>)>, sqlx::Error> {
-        sqlx::query_as("select request_sha256, answer_json from idempotency_keys where user_id = $1 and key = $2")
-            .bind(user)
-            .bind(key)
-            .fetch_optional(&self.pool)
-            .await
+        sqlx::query_as(
+            "select request_sha256, answer_json from idempotency_keys where user_id = $1 and key = $2",
+        )
+        .bind(user)
+        .bind(key)
+        .fetch_optional(&self.pool)
+        .await
     }
 
     /// Stores the answer of a call that is in progress, or gives its key back.

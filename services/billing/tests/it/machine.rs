@@ -217,13 +217,15 @@ fn billing_and_its_model_agree_after_every_step() {
         .enable_all()
         .build()
         .expect("a runtime");
-    let world = runtime
-        .block_on(World::with(Config { default_monthly_tokens: Some(DEFAULT_LIMIT), ..Config::default() }));
     let (cases, steps) = if proving() { (250, 400) } else { (6, 60) };
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(cases);
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let strategy = prop::collection::vec(step(), steps / 2..steps * 3 / 2);
-    let result = TestRunner::new(config).run(&strategy, |steps| runtime.block_on(play(&world, steps)));
-    runtime.block_on(async { drop(world) });
+    let result = TestRunner::new(config).run(&strategy, |steps| {
+        runtime.block_on(async {
+            let settings = Config { default_monthly_tokens: Some(DEFAULT_LIMIT), ..Config::default() };
+            play(&World::with(settings).await, steps).await
+        })
+    });
     result.expect("billing and its model agree");
 }
