@@ -122,7 +122,10 @@ async fn a_call_under_an_idempotency_key_is_made_and_charged_once() {
     let body = json!({"prompt": "Say hello.", "maxTokens": 8});
     let replies = join_all((0..20).map(|_| call(body.clone()))).await;
     let statuses: Vec<u16> = replies.iter().map(|reply| reply.as_ref().unwrap().status().as_u16()).collect();
-    assert!(statuses.iter().all(|status| [200, 409].contains(status)) && statuses.contains(&200), "{statuses:?}");
+    assert!(
+        statuses.iter().all(|status| [200, 409].contains(status)) && statuses.contains(&200),
+        "{statuses:?}"
+    );
     let again = crate::harness::eventually("the answer is stored", crate::harness::PATIENCE, || async {
         let reply = call(body.clone()).await.unwrap();
         (reply.status() == 200).then_some(reply)

@@ -115,3 +115,18 @@ async fn the_command_line_manages_people_keys_and_limits() {
     let called = cli(dir, &["call", "budget.get", "{}"], "");
     assert!(serde_json::from_str::<Value>(&called).unwrap()["budgets"].is_array(), "{called}");
 }
+
+#[tokio::test]
+async fn the_first_password_leaves_its_file_when_it_is_changed() {
+    let house = House::shared().await;
+    let file = house.data_dir.join("initial-admin-password");
+    let password = std::fs::read_to_string(&file).unwrap().trim().to_owned();
+    let nobody = house.nobody();
+    let login =
+        nobody.call("user.login", json!({"email": "admin@localhost", "password": password})).await.ok();
+    let admin =
+        crate::harness::Person { credential: login["accessToken"].as_str().unwrap().into(), ..nobody };
+    let change = json!({"currentPassword": password, "newPassword": "a longer correct horse"});
+    admin.call("user.change_password", change).await.ok();
+    assert!(!file.exists());
+}

@@ -32,8 +32,14 @@ async fn accept_fs_write() {
 /// The working copies of a workspace: /tmp/devstudio/<instance>/ws/<id>.<number>.
 fn working_copies(id: &str) -> Vec<std::path::PathBuf> {
     let instances = std::fs::read_dir("/tmp/devstudio").unwrap().flatten();
-    let folders = instances.filter_map(|instance| std::fs::read_dir(instance.path().join("ws")).ok()).flatten().flatten();
-    folders.map(|folder| folder.path()).filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(id))).collect()
+    let folders = instances
+        .filter_map(|instance| std::fs::read_dir(instance.path().join("ws")).ok())
+        .flatten()
+        .flatten();
+    folders
+        .map(|folder| folder.path())
+        .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(id)))
+        .collect()
 }
 
 #[tokio::test]

@@ -102,7 +102,10 @@ async fn accept_llm_download_and_start() {
 
     let begun = admin.call("llm.stop", json!({"model": "tiny"})).await.ok();
     assert_eq!(job(admin, &begun["jobId"]).await["state"], "SUCCEEDED");
-    eventually("the model is stopped", PATIENCE, || async { (state(admin, "tiny").await == "DOWNLOADED").then_some(()) }).await;
+    eventually("the model is stopped", PATIENCE, || async {
+        (state(admin, "tiny").await == "DOWNLOADED").then_some(())
+    })
+    .await;
     admin.call("llm.chat", json!({"prompt": "hi", "model": "tiny"})).await.fails(500, "MODEL_NOT_LOADED");
 }
 

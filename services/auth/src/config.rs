@@ -51,6 +51,9 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1000..)
     )]
     pub log_keep_entries: u32,
+    /// Where the first admin's first password lies in the clear; removed when that password is changed.
+    #[arg(skip)]
+    pub first_password_file: Option<std::path::PathBuf>,
 }
 
 impl Default for Config {
@@ -61,6 +64,7 @@ impl Default for Config {
             sign_in_attempts: 10,
             log_keep_days: 7,
             log_keep_entries: 1_000_000,
+            first_password_file: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    Auth, Error,
+    Auth, Error, FIRST_ADMIN_EMAIL,
     audit::Origin,
     password::{Verdict, is_allowed},
     secret,
@@ -83,7 +83,11 @@ impl Auth {
             display_name: update.display_name,
             password_hash,
         };
-        self.store.change_user(id, change, self.clock.now(), origin).await
+        let changed = self.store.change_user(id, change, self.clock.now(), origin).await?;
+        if update.password.is_some() {
+            self.forget_first_password(&changed.email);
+        }
+        Ok(changed)
     }
 
     /// Changes the caller's password. Every session ends, but the one whose refresh token came with the call.
@@ -114,7 +118,23 @@ impl Auth {
         let hash = self.passwords.hash(new).await?;
         let keeps = (!refresh_token.is_empty()).then(|| secret::hash(refresh_token));
         let entry = origin.entry(now, "user.change_password", Some(user.id), json!({}));
-        self.store.change_password(user.id, &user.password_hash, &hash, keeps, entry).await
+        self.store.change_password(user.id, &user.password_hash, &hash, keeps, entry).await?;
+        self.forget_first_password(&user.email);
+        Ok(())
+    }
+
+    /// The first admin's first password no longer stands: nobody is to find it in its file.
+    fn forget_first_password(&self, email: &str) {
+        let Some(file) = &self.config.first_password_file else { return };
+        if !email.eq_ignore_ascii_case(FIRST_ADMIN_EMAIL) {
+            return;
+        }
+        match std::fs::remove_file(file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "the file with the first password could not be removed");
+            }
+            _ => {}
+        }
     }
 }
 

@@ -218,7 +218,11 @@ async fn service_routes(
     let (mesh, clock) = (mesh.seen_by(service), Clock::system());
     Ok(match service {
         Service::Auth => {
-            devstudio_auth::routes(devstudio_auth::Deps { pool, mesh, clock, config: args.auth.clone() })
+            let config = devstudio_auth::Config {
+                first_password_file: Some(paths.first_password()),
+                ..args.auth.clone()
+            };
+            devstudio_auth::routes(devstudio_auth::Deps { pool, mesh, clock, config })
         }
         Service::Billing => {
             let (config, log) = (args.billing.clone(), Log::start(service, &mesh));

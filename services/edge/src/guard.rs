@@ -4,7 +4,9 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use devstudio_kit::{
     Fault, Mesh, Reason,
-    identity::{CLIENT_IP_HEADER, IDENTITY_HEADER, Identity, REFRESH_TOKEN_HEADER, REQUEST_ID_HEADER, SERVICE_HEADER},
+    identity::{
+        CLIENT_IP_HEADER, IDENTITY_HEADER, Identity, REFRESH_TOKEN_HEADER, REQUEST_ID_HEADER, SERVICE_HEADER,
+    },
     rpc::{Access, Method, RateClass},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};

@@ -41,12 +41,19 @@ pub async fn begin(
     if pass.identity.is_none() {
         return Ok(Begun::Without);
     }
-    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= 255).map(str::to_owned).ok_or_else(|| {
-        Fault::new(Reason::SchemaViolation, "Idempotency-Key must have 1 to 255 printable characters")
-            .with("pointer", "")
-            .with("keyword", "maxLength")
-    })?;
-    let digest = Sha256::new().chain_update(&method.path).chain_update([0]).chain_update(params.to_string()).finalize();
+    let key =
+        key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= 255).map(str::to_owned).ok_or_else(
+            || {
+                Fault::new(Reason::SchemaViolation, "Idempotency-Key must have 1 to 255 printable characters")
+                    .with("pointer", "")
+                    .with("keyword", "maxLength")
+            },
+        )?;
+    let digest = Sha256::new()
+        .chain_update(&method.path)
+        .chain_update([0])
+        .chain_update(params.to_string())
+        .finalize();
     let request_sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut billing = BillingServiceClient::new(door.link(Service::Billing));
     let request = request(pass, BeginIdempotentRequest { key: key.clone(), request_sha256 });

@@ -208,7 +208,8 @@ async fn answer(
     let id = call.id.clone().unwrap_or_default();
     let streamed = method.streams && accept != Accept::Last;
     if streamed && headers.contains_key("idempotency-key") {
-        let fault = Fault::new(Reason::SchemaViolation, "a stream cannot be repeated under an Idempotency-Key");
+        let fault =
+            Fault::new(Reason::SchemaViolation, "a stream cannot be repeated under an Idempotency-Key");
         return reply::failure(&fault.with("pointer", "").with("keyword", "not"), id, ids);
     }
     let begun = match idempotency::begin(door, method, &pass, headers, &call.params).await {

@@ -9,7 +9,9 @@ const DAYS: i64 = 30;
 
 /// The refresh token of a browser's call to one of the methods that ask for it, if its page is of our own origin.
 pub fn refresh_token(method: &Method, headers: &HeaderMap) -> Option<HeaderValue> {
-    if !matches!(method.name.as_str(), "user.refresh" | "user.logout" | "user.change_password") || !same_origin(headers) {
+    if !matches!(method.name.as_str(), "user.refresh" | "user.logout" | "user.change_password")
+        || !same_origin(headers)
+    {
         return None;
     }
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());

@@ -50,7 +50,8 @@ pub fn lazy(url: &str, service: crate::Service, most: u32) -> Result<PgPool, sql
 
 /// Does the database answer, and has it the schema? For health: it says no as well where it takes too long.
 pub async fn has_schema(pool: &PgPool) -> bool {
-    let asked = sqlx::query_scalar("select to_regclass('public._sqlx_migrations') is not null").fetch_one(pool);
+    let asked =
+        sqlx::query_scalar("select to_regclass('public._sqlx_migrations') is not null").fetch_one(pool);
     matches!(tokio::time::timeout(Duration::from_secs(2), asked).await, Ok(Ok(true)))
 }
 

@@ -13,7 +13,10 @@ use std::{
 use devstudio_proto::auth::v1::Role;
 use ed25519_dalek::{
     VerifyingKey,
-    pkcs8::{KeypairBytes, DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, spki::der::pem::LineEnding},
+    pkcs8::{
+        DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, KeypairBytes,
+        spki::der::pem::LineEnding,
+    },
 };
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};

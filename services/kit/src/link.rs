@@ -12,7 +12,11 @@ use std::{
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response};
 use hyper_util::rt::TokioIo;
-use tonic::{Code, Status, body::Body, transport::{Channel, Endpoint}};
+use tonic::{
+    Code, Status,
+    body::Body,
+    transport::{Channel, Endpoint},
+};
 use tower::{ServiceExt as _, service_fn, util::BoxCloneSyncService};
 
 use crate::{
