@@ -58,7 +58,9 @@ async fn throughput() {
     for (name, people, clients) in [
         ("one hot account", &hot[..], 1),
         ("one hot account", &hot[..], 64),
+        ("one hot account", &hot[..], 512),
         ("1,000 accounts", &thousand, 64),
+        ("1,000 accounts", &thousand, 512),
     ] {
         let (rate, median) = figure(&world, people, clients, time).await;
         println!("{name}, {clients} clients: {rate:.0} reserve+settle/s, median {median:?}");
