@@ -2,7 +2,7 @@
 
 import type {MessageInitShape} from "@bufbuild/protobuf";
 
-import {type Deps, kindNames, overflow} from "./answer.js";
+import {type Deps, overflow} from "./answer.js";
 import {Fault} from "./fault.js";
 import {Kind, UsageStatus} from "./gen/devstudio/billing/v1/billing_pb.js";
 import {Reason} from "./gen/devstudio/errors/v1/reason_pb.js";

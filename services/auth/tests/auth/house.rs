@@ -21,6 +21,7 @@ use devstudio_kit::{
 use devstudio_proto::{
     auth::v1::{auth_service_client::AuthServiceClient, log_service_client::LogServiceClient, *},
     billing::v1::{
+        BeginIdempotentRequest, BeginIdempotentResponse, EndIdempotentRequest, EndIdempotentResponse,
         billing_service_server::{BillingService, BillingServiceServer},
         *,
     },
@@ -225,6 +226,12 @@ impl BillingService for Ledger {
         not_asked()
     }
     async fn settle(&self, _: Request<SettleRequest>) -> Answer<SettleResponse> {
+        not_asked()
+    }
+    async fn begin_idempotent(&self, _: Request<BeginIdempotentRequest>) -> Answer<BeginIdempotentResponse> {
+        not_asked()
+    }
+    async fn end_idempotent(&self, _: Request<EndIdempotentRequest>) -> Answer<EndIdempotentResponse> {
         not_asked()
     }
     async fn get_budget(&self, _: Request<GetBudgetRequest>) -> Answer<GetBudgetResponse> {
