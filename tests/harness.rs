@@ -193,10 +193,10 @@ pub fn stop(child: &mut Child) {
 pub async fn ready(url: &str, http: &reqwest::Client, data_dir: &Path) {
     let started = Instant::now();
     loop {
-        if let Ok(response) = http.get(format!("{url}/readyz")).send().await {
-            if response.status() == StatusCode::OK {
-                return;
-            }
+        if let Ok(response) = http.get(format!("{url}/readyz")).send().await
+            && response.status() == StatusCode::OK
+        {
+            return;
         }
         if started.elapsed() > Duration::from_secs(120) {
             let log = std::fs::read_to_string(data_dir.join("test-up.log")).unwrap_or_default();

@@ -94,12 +94,11 @@ async fn chat_on(dev: Person, stop: Arc<AtomicBool>) -> BTreeMap<String, i64> {
         while let Some(Ok(bytes)) = lines.next().await {
             rest.push_str(&String::from_utf8_lossy(&bytes));
             while let Some((line, tail)) = rest.split_once('\n') {
-                if let Ok(message) = serde_json::from_str::<Value>(line) {
-                    if let (Some(id), Some(tokens)) =
+                if let Ok(message) = serde_json::from_str::<Value>(line)
+                    && let (Some(id), Some(tokens)) =
                         (message["requestId"].as_str(), message["usage"]["completionTokens"].as_i64())
-                    {
-                        sent.insert(id.to_owned(), tokens);
-                    }
+                {
+                    sent.insert(id.to_owned(), tokens);
                 }
                 rest = tail.to_owned();
             }

@@ -32,10 +32,11 @@ pub fn normalise(message: &MessageDescriptor, value: &mut Value) {
     let Value::Object(object) = value else { return };
     object.retain(|_, value| !value.is_null());
     for field in message.fields() {
-        if field.name() != field.json_name() && !object.contains_key(field.json_name()) {
-            if let Some(value) = object.remove(field.name()) {
-                object.insert(field.json_name().to_owned(), value);
-            }
+        if field.name() != field.json_name()
+            && !object.contains_key(field.json_name())
+            && let Some(value) = object.remove(field.name())
+        {
+            object.insert(field.json_name().to_owned(), value);
         }
         let Some(value) = object.get_mut(field.json_name()) else { continue };
         if field.is_list() && !value.is_array() {

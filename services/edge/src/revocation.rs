@@ -97,10 +97,10 @@ impl Revocations {
     pub async fn identify(&self, credential: &str, request_id: Uuid) -> Result<Identity, Fault> {
         if credential.starts_with("dsk_") {
             let remembered = self.lock().api_keys.get(credential).cloned();
-            if let Some((identity, at)) = remembered {
-                if at.elapsed() < KEY_MEMORY {
-                    return Ok(Identity { request_id, ..identity });
-                }
+            if let Some((identity, at)) = remembered
+                && at.elapsed() < KEY_MEMORY
+            {
+                return Ok(Identity { request_id, ..identity });
             }
             let epoch = self.lock().epoch;
             let identity = self.ask(credential, request_id).await?;
