@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use devstudio_kit::telemetry;
 
-use crate::{call, doctor, key, migrate, serve, up, user};
+use crate::{bench, call, doctor, key, migrate, serve, up, user};
 
 /// DevStudio: a self-hosted studio in which people and agents write, run and test code with local models.
 ///
@@ -52,6 +52,8 @@ pub enum Command {
     Key(key::Command),
     /// Call a method, such as `call llm.chat '{"prompt": "hello"}'`.
     Call(call::Args),
+    /// Measure what the edge costs, on a DevStudio that runs on this machine.
+    Bench(bench::Args),
     /// Name what this machine lacks for DevStudio, and what to do about it.
     Doctor(doctor::Args),
 }

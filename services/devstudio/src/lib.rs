@@ -3,6 +3,7 @@
 pub mod account;
 pub mod admin;
 pub mod admin_socket;
+pub mod bench;
 pub mod call;
 pub mod child;
 pub mod child_log;

@@ -1,5 +1,6 @@
 //! `cargo xtask …`: the project's one tool, for people and for CI alike.
 
+mod bench;
 mod check;
 mod chromium;
 mod cluster;
@@ -9,6 +10,7 @@ mod fetch;
 mod r#gen;
 mod house;
 mod report;
+mod running;
 mod setup;
 mod step;
 mod test;
@@ -45,6 +47,8 @@ enum Command {
     Gen,
     /// Measure the tests' coverage of a crate, and fail below a share of its lines.
     Cov(cov::Args),
+    /// Print what the edge costs beside the direct call.
+    Bench,
     /// Pack the binary, the Studio and llm-node into target/dist.
     Dist,
 }
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Gen => r#gen::run(),
         Command::Cov(args) => cov::run(&args),
+        Command::Bench => bench::run(),
         Command::Dist => dist::run(),
     };
     match done {

@@ -2,21 +2,19 @@
 //! all builds.
 
 use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
+    path::PathBuf,
+    process::Command,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::bail;
 
 use crate::{
     chromium,
     cluster::Cluster,
     fetch, house,
     report::{self, Counts, Row},
+    running::House,
     setup, step,
 };
 
@@ -64,6 +62,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let alone = ["--show-output", "--test-threads=1"];
         run.suite(&mut rows, "alone (clocks and kills)", run.cargo(&["--test", "alone"], &alone));
         rows.push(run.browser_suite());
+        if run.browser.is_some() {
+            run.suite(&mut rows, "browser, on the tests' double", run.npm("web", &["run", "e2e"]));
+        }
     }
     drop(database);
     let well = report::close(&rows);
@@ -130,7 +131,7 @@ impl Run {
         if self.browser.is_none() {
             return skipped("there is no Chromium; install it (Debian and Ubuntu: apt install chromium)");
         }
-        let house = match House::start(binary) {
+        let house = match House::start(binary, "browser", &[]) {
             Ok(house) => house,
             Err(error) => {
                 println!("  {NAME:<28} FAILED: {error:#}");
@@ -165,53 +166,4 @@ fn suite(name: &str, command: Command) -> Row {
         }
     }
     Row { suite: name.to_owned(), counts, took, ok }
-}
-
-/// A DevStudio with a data folder of its own, for the browser.
-struct House {
-    up: std::process::Child,
-    data: PathBuf,
-    url: String,
-    email: String,
-    password: String,
-}
-
-impl House {
-    fn start(binary: &Path) -> anyhow::Result<Self> {
-        let data = PathBuf::from(format!("/var/tmp/devstudio-browser-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&data);
-        let mut command = Command::new(binary);
-        command.args(["up", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data).env_remove("DATABASE_URL");
-        let log = fs::File::create(house::own_target().join("browser-devstudio.log"))?;
-        let mut up = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn()?;
-        let output = up.stdout.take().context("its output")?;
-        let mut house = Self { up, data, url: String::new(), email: String::new(), password: String::new() };
-        let mut lines = BufReader::new(output).lines();
-        for line in lines.by_ref() {
-            let line = line?;
-            let Some((name, value)) = line.split_once(' ') else { continue };
-            match name {
-                "Studio" => house.url = value.trim().to_owned(),
-                "E-mail" => house.email = value.trim().to_owned(),
-                "Password" => house.password = value.trim().to_owned(),
-                _ => continue,
-            }
-            if !house.password.is_empty() {
-                // Go on reading, or its output would have nowhere to go.
-                std::thread::spawn(move || lines.for_each(drop));
-                return Ok(house);
-            }
-        }
-        bail!("`devstudio up` did not come up; see {}/browser-devstudio.log", house::own_target().display())
-    }
-}
-
-impl Drop for House {
-    fn drop(&mut self) {
-        if let Some(pid) = Pid::from_raw(self.up.id() as i32) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        let _ = self.up.wait();
-        let _ = fs::remove_dir_all(&self.data);
-    }
 }
