@@ -247,7 +247,9 @@ async fn the_studio_is_served_with_headers_that_keep_it_honest() {
 
 #[tokio::test]
 async fn health_is_told_to_probes_and_grpc_clients() {
-    use devstudio_kit::server::code_name;
+    use tonic_health::pb::{
+        HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+    };
     let house = House::shared().await;
     let ready: Value =
         house.admin.http.get(format!("{}/readyz", house.url)).send().await.unwrap().json().await.unwrap();
@@ -255,7 +257,19 @@ async fn health_is_told_to_probes_and_grpc_clients() {
     let version: Value =
         house.admin.http.get(format!("{}/version", house.url)).send().await.unwrap().json().await.unwrap();
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(code_name(tonic::Code::Ok), "OK");
+    let health = HealthClient::new(house.admin.channel().await);
+    for service in ["", "devstudio.llm.v1.LlmService", "devstudio.billing.v1.BillingService"] {
+        // the edge looks behind itself every two seconds
+        crate::harness::eventually("the service serves", std::time::Duration::from_secs(10), || {
+            let mut health = health.clone();
+            async move {
+                let answer =
+                    health.check(HealthCheckRequest { service: service.into() }).await.unwrap().into_inner();
+                (answer.status() == ServingStatus::Serving).then_some(())
+            }
+        })
+        .await;
+    }
 }
 
 /// TG13: gRPC-web in binary and in base64, with the trailers in the body.
