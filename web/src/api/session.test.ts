@@ -5,7 +5,7 @@ import { Code, ConnectError, createRouterTransport } from "@connectrpc/connect";
 import { beforeEach, expect, test, vi } from "vitest";
 import { AuthService, Role, UserSchema } from "../gen/devstudio/auth/v1/auth_pb";
 
-const server = vi.hoisted(() => ({ cookie: false, down: false, refreshes: 0 }));
+const server = vi.hoisted(() => ({ cookie: false, down: false, refreshes: 0, blocked: false }));
 vi.mock("@connectrpc/connect-web", () => ({
   createGrpcWebTransport: () =>
     createRouterTransport(({ service }) => {
@@ -18,6 +18,7 @@ vi.mock("@connectrpc/connect-web", () => ({
         refresh() {
           server.refreshes += 1;
           if (server.down) throw new ConnectError("down", Code.Unavailable);
+          if (server.blocked) throw new ConnectError("blocked", Code.PermissionDenied);
           if (!server.cookie) throw new ConnectError("none", Code.Unauthenticated);
           return session();
         },
@@ -28,8 +29,8 @@ vi.mock("@connectrpc/connect-web", () => ({
 const { refreshSession, signIn, signOut, startSession, useSession } = await import("./session");
 
 beforeEach(() => {
-  Object.assign(server, { cookie: false, down: false, refreshes: 0 });
-  useSession.setState({ status: "starting", user: null, accessToken: "", expiresAt: 0 });
+  Object.assign(server, { cookie: false, down: false, refreshes: 0, blocked: false });
+  useSession.setState({ status: "starting", user: null, accessToken: "", expiresAt: 0, endedBy: null });
 });
 
 test("without a cookie the person signs in", async () => {
@@ -55,6 +56,25 @@ test("a server that is down is not a sign-out", async () => {
   server.down = true;
   expect(await refreshSession()).toBe(false);
   expect(useSession.getState().status).toBe("unreachable");
+});
+
+test("a session that the server ends says why, until somebody signs in", async () => {
+  await signIn("a@b.c", "right");
+  server.blocked = true;
+  expect(await refreshSession()).toBe(false);
+  expect(useSession.getState()).toMatchObject({ status: "out", accessToken: "", endedBy: { rawMessage: "blocked" } });
+  server.blocked = false;
+  await refreshSession();
+  expect(useSession.getState().endedBy).toMatchObject({ rawMessage: "blocked" });
+  await signIn("a@b.c", "right");
+  expect(useSession.getState().endedBy).toBeNull();
+  await signOut();
+  expect(useSession.getState().endedBy).toBeNull();
+});
+
+test("whoever never was signed in hears of no end", async () => {
+  await startSession();
+  expect(useSession.getState()).toMatchObject({ status: "out", endedBy: null });
 });
 
 test("signing out forgets the token, and nothing of it is stored", async () => {

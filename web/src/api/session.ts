@@ -12,10 +12,12 @@ export interface Session {
   user: User | null;
   accessToken: string;
   expiresAt: number;
+  /** Why the session ended, when the server ended it. */
+  endedBy: unknown;
 }
 
 const EARLY_MS = 60_000;
-const nothing: Session = { status: "out", user: null, accessToken: "", expiresAt: 0 };
+const nothing: Session = { status: "out", user: null, accessToken: "", expiresAt: 0, endedBy: null };
 
 export const useSession = create<Session>(() => ({ ...nothing, status: "starting" }));
 
@@ -50,7 +52,7 @@ export async function refreshSession(): Promise<boolean> {
       return true;
     } catch (cause) {
       const code = ConnectError.from(cause).code;
-      if (code === Code.Unauthenticated || code === Code.PermissionDenied) leave(false);
+      if (code === Code.Unauthenticated || code === Code.PermissionDenied) leave(false, cause);
       else if (now.status === "starting" || now.expiresAt < Date.now()) useSession.setState({ status: "unreachable" });
       else timer = setTimeout(() => void refreshSession(), 5_000);
       return false;
@@ -80,16 +82,17 @@ export function setSessionUser(user: User): void {
 }
 
 function enter(accessToken: string, expiresAt: number, user: User, tell: boolean): void {
-  useSession.setState({ status: "in", accessToken, expiresAt, user });
+  useSession.setState({ status: "in", accessToken, expiresAt, user, endedBy: null });
   clearTimeout(timer);
   timer = setTimeout(() => void refreshSession(), Math.max(5_000, expiresAt - Date.now() - EARLY_MS));
   const { userId, email, displayName, role } = user;
   if (tell) channel?.postMessage({ kind: "in", accessToken, expiresAt, user: { userId, email, displayName, role } } satisfies Shared);
 }
 
-function leave(tell: boolean): void {
+function leave(tell: boolean, cause: unknown = null): void {
   clearTimeout(timer);
-  useSession.setState(nothing);
+  // The first cause counts: whoever asks again after the end only hears that there is no session.
+  useSession.setState(({ status, endedBy }) => ({ ...nothing, endedBy: status === "in" ? cause : endedBy }));
   if (tell) channel?.postMessage({ kind: "out", accessToken: "", expiresAt: 0, user: null } satisfies Shared);
 }
 

@@ -1,5 +1,5 @@
 // The one way to the server: gRPC-web with the person's token, a trace of its own for each call, and one retry after a refresh.
-import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
+import { ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { LlmService } from "../gen/devstudio/llm/v1/llm_pb";
 import { SandboxService } from "../gen/devstudio/sandbox/v1/run_pb";
@@ -20,7 +20,8 @@ const authorize: Interceptor = (next) => async (request) => {
   } catch (cause) {
     const error = ConnectError.from(cause);
     error.metadata.set(TRACE_HEADER, request.header.get("traceparent")?.split("-")[1] ?? "");
-    const stale = error.code === Code.Unauthenticated && ["TOKEN_EXPIRED", "TOKEN_INVALID", "TOKEN_MISSING"].includes(reasonOf(error));
+    // Whoever was blocked meanwhile learns it from the refresh, which ends the session.
+    const stale = ["TOKEN_EXPIRED", "TOKEN_INVALID", "TOKEN_MISSING", "USER_DISABLED"].includes(reasonOf(error));
     if (!stale || request.stream || !(await refreshSession())) throw error;
     request.header.set("authorization", `Bearer ${useSession.getState().accessToken}`);
     return next(request);

@@ -2,7 +2,7 @@
 import { ArrowRight, Check, Eye, EyeOff, Globe, SunMoon } from "lucide-react";
 import { useEffect, useState, type FormEvent } from "react";
 import { explain, type Fault } from "../api/errors";
-import { signIn } from "../api/session";
+import { signIn, useSession } from "../api/session";
 import { languages, setLanguage, useLanguage } from "../lib/language";
 import { setTheme, useTheme } from "../lib/theme";
 import { m } from "../paraglide/messages";
@@ -31,7 +31,8 @@ export default function SignInPage() {
 function Form() {
   const [shown, setShown] = useState(false);
   const [busy, setBusy] = useState(false);
-  const [fault, setFault] = useState<Fault | null>(null);
+  const endedBy = useSession((s) => s.endedBy);
+  const [fault, setFault] = useState<Fault | null>(() => (endedBy ? explain(endedBy) : null));
   const [waitUntil, setWaitUntil] = useState(0);
   const seconds = useCountdown(waitUntil);
   const submit = async (event: FormEvent<HTMLFormElement>) => {

@@ -28,7 +28,6 @@ export function AddUser({ onClose, onAdded }: { onClose: () => void; onAdded: (u
   const add = useMutation(AuthService.method.createUser, {
     onSuccess: ({ user }) => {
       refetch(AuthService.method.listUsers);
-      refetch(AuthService.method.listUsers);
       if (user) onAdded(user);
       toast.success(m.user_added({ name: user?.displayName || user?.email || "" }));
       onClose();
