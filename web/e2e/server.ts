@@ -1,9 +1,10 @@
-// Serves the journeys: the server at DEVSTUDIO_E2E_URL, else the double over the built Studio.
+// Serves the journeys: the server at DEVSTUDIO_E2E_URL, else the double over the built Studio. DEVSTUDIO_E2E_HUB is the
+// address at which that server looks for models; the admin's journey serves a hub there.
 import type { TestProject } from "vitest/node";
 import { startDouble } from "./double/main.ts";
 
 declare module "vitest" {
-  interface ProvidedContext { server: { url: string; email: string; password: string; real: boolean } }
+  interface ProvidedContext { server: { url: string; email: string; password: string; real: boolean; hub: string } }
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
@@ -11,6 +12,6 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const email = process.env["DEVSTUDIO_E2E_EMAIL"] ?? "admin@devstudio.local";
   const password = process.env["DEVSTUDIO_E2E_PASSWORD"] ?? "correct horse";
   const double = url ? null : await startDouble();
-  project.provide("server", { url: url ?? double?.url ?? "", email, password, real: Boolean(url) });
+  project.provide("server", { url: url ?? double?.url ?? "", email, password, real: Boolean(url), hub: process.env["DEVSTUDIO_E2E_HUB"] ?? "" });
   return async () => double?.close();
 }

@@ -2,12 +2,13 @@
 //! all builds.
 
 use std::{
-    path::PathBuf,
+    net::TcpListener,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use crate::{
     chromium,
@@ -131,8 +132,8 @@ impl Run {
         if self.browser.is_none() {
             return skipped("there is no Chromium; install it (Debian and Ubuntu: apt install chromium)");
         }
-        let house = match House::start(binary, "browser", &[]) {
-            Ok(house) => house,
+        let (house, hub) = match house_with_hub(binary) {
+            Ok(started) => started,
             Err(error) => {
                 println!("  {NAME:<28} FAILED: {error:#}");
                 return Row {
@@ -145,9 +146,19 @@ impl Run {
         };
         let mut command = self.npm("web", &["run", "e2e"]);
         command.env("DEVSTUDIO_E2E_URL", &house.url).env("DEVSTUDIO_E2E_EMAIL", &house.email);
-        command.env("DEVSTUDIO_E2E_PASSWORD", &house.password);
+        command.env("DEVSTUDIO_E2E_PASSWORD", &house.password).env("DEVSTUDIO_E2E_HUB", &hub);
         suite(NAME, command)
     }
+}
+
+/// A DevStudio that looks for models at an address of this machine, and that address. The admin's journey serves a hub
+/// there (web/e2e/hub); nobody else gets the port before the house is up.
+fn house_with_hub(binary: &Path) -> anyhow::Result<(House, String)> {
+    let place = TcpListener::bind("127.0.0.1:0").context("a port for the hub of models")?;
+    let hub = format!("http://{}", place.local_addr()?);
+    let catalog = house::root().join("web/e2e/hub/catalog.json").display().to_string();
+    let env = [("HF_ENDPOINT", hub.as_str()), ("DEVSTUDIO_LLM_CATALOG", catalog.as_str())];
+    Ok((House::start(binary, "browser", &env)?, hub))
 }
 
 fn suite(name: &str, command: Command) -> Row {
