@@ -1,5 +1,6 @@
 //! Budgets by the door: nobody spends more than they have, and nobody is refused what they have.
 
+use devstudio_kit::fault::Reason;
 use futures::future::join_all;
 use serde_json::json;
 
@@ -138,4 +139,7 @@ async fn a_call_under_an_idempotency_key_is_made_and_charged_once() {
     assert_eq!(rows[0]["requestId"], answer["requestId"]);
     let other = call(json!({"prompt": "Say goodbye.", "maxTokens": 8})).await.unwrap();
     assert_eq!(other.status(), 409);
+    let other: serde_json::Value = other.json().await.unwrap();
+    let reason = devstudio_kit::fault::name(Reason::IdempotencyConflict);
+    assert_eq!(other["error"]["data"]["reason"], reason, "{other}");
 }

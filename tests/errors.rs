@@ -17,7 +17,7 @@ use tonic_types::StatusExt as _;
 use crate::harness::{House, Person, Reply};
 
 /// The JSON answer has the row's HTTP status and codes, in the form that every error has.
-fn told(reply: &Reply, reason: Reason) {
+pub fn told(reply: &Reply, reason: Reason) {
     let row = fault::row(reason);
     assert_eq!(reply.status.as_u16(), row.http, "{reason:?}: {}", reply.text);
     let body = reply.json();
@@ -36,18 +36,18 @@ fn told(reply: &Reply, reason: Reason) {
 }
 
 /// The gRPC status has the row's code and an ErrorInfo with the reason.
-fn said(status: &Status, reason: Reason) {
+pub fn said(status: &Status, reason: Reason) {
     assert_eq!(status.code(), fault::row(reason).code, "{status:?}");
     let info = status.get_error_details().error_info().cloned();
     assert_eq!(info.map(|info| info.reason).as_deref(), Some(fault::name(reason)), "{status:?}");
 }
 
-async fn login(person: &Person, email: &str, password: &str) -> Status {
+pub async fn login(person: &Person, email: &str, password: &str) -> Status {
     let message = LoginRequest { email: email.into(), password: password.into(), ..Default::default() };
     AuthServiceClient::new(person.channel().await).login(person.request(message)).await.unwrap_err()
 }
 
-async fn chat(person: &Person, message: ChatRequest) -> Status {
+pub async fn chat(person: &Person, message: ChatRequest) -> Status {
     let mut client = LlmServiceClient::new(person.channel().await);
     match client.chat(person.request(message)).await {
         Err(status) => status,
@@ -55,15 +55,19 @@ async fn chat(person: &Person, message: ChatRequest) -> Status {
     }
 }
 
-async fn write(person: &Person, message: WriteFileRequest) -> Status {
+pub async fn write(person: &Person, message: WriteFileRequest) -> Status {
     WorkspaceServiceClient::new(person.channel().await).write_file(person.request(message)).await.unwrap_err()
 }
 
-async fn exec(person: &Person, message: RunExecRequest) -> Status {
+pub async fn read(person: &Person, message: ReadFileRequest) -> Status {
+    WorkspaceServiceClient::new(person.channel().await).read_file(person.request(message)).await.unwrap_err()
+}
+
+pub async fn exec(person: &Person, message: RunExecRequest) -> Status {
     SandboxServiceClient::new(person.channel().await).run_exec(person.request(message)).await.unwrap_err()
 }
 
-fn with_credential(person: &Person, credential: &str) -> Person {
+pub fn with_credential(person: &Person, credential: &str) -> Person {
     Person { credential: credential.into(), ..person.clone() }
 }
 
@@ -183,9 +187,8 @@ async fn paths_sizes_and_versions() {
         Reason::VersionConflict,
     );
     told(&dev.call("fs.read", json!({"path": "nowhere"})).await, Reason::NotFound);
-    let mut files = WorkspaceServiceClient::new(dev.channel().await);
-    let read = ReadFileRequest { path: "nowhere".into(), ..Default::default() };
-    said(&files.read_file(dev.request(read)).await.unwrap_err(), Reason::NotFound);
+    let nowhere = ReadFileRequest { path: "nowhere".into(), ..Default::default() };
+    said(&read(&dev, nowhere).await, Reason::NotFound);
 }
 
 #[tokio::test]

@@ -87,8 +87,19 @@ impl House {
 
     /// Starts a house in a data folder and waits until it is ready and its model is loaded.
     pub async fn start(data_dir: PathBuf, env: &[(String, String)]) -> House {
+        House::prepared(data_dir, env, |_| ()).await
+    }
+
+    /// Starts a house whose command `prepare` has seen.
+    pub async fn prepared(
+        data_dir: PathBuf,
+        env: &[(String, String)],
+        prepare: impl FnOnce(&mut Command),
+    ) -> House {
         let port = free_port();
-        let supervisor = spawn_up(&data_dir, port, env);
+        let mut command = up(&data_dir, port, env);
+        prepare(&mut command);
+        let supervisor = spawn_bound(command);
         let url = format!("http://127.0.0.1:{port}");
         let http = client();
         ready(&url, &http, &data_dir).await;
@@ -208,6 +219,10 @@ pub async fn ready(url: &str, http: &reqwest::Client, data_dir: &Path) {
 
 /// Starts `devstudio up`; it ends with this process.
 pub fn spawn_up(data_dir: &Path, port: u16, env: &[(String, String)]) -> Child {
+    spawn_bound(up(data_dir, port, env))
+}
+
+fn up(data_dir: &Path, port: u16, env: &[(String, String)]) -> Command {
     std::fs::create_dir_all(data_dir).unwrap();
     let log = std::fs::File::create(data_dir.join("test-up.log")).unwrap();
     let mut command = Command::new(binary());
@@ -221,7 +236,7 @@ pub fn spawn_up(data_dir: &Path, port: u16, env: &[(String, String)]) -> Child {
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log);
-    spawn_bound(command)
+    command
 }
 
 /// Starts a process that is ended when this one ends. The signal comes when the thread that started it ends, so one
@@ -271,10 +286,24 @@ pub fn cli(data_dir: &Path, args: &[&str], stdin: &str) -> String {
 pub fn fresh_dir() -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let n = COUNT.fetch_add(1, Ordering::Relaxed);
+    if n == 0 {
+        remove_leftovers();
+    }
     let dir = PathBuf::from(format!("/var/tmp/devstudio-test-{}-{n}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).unwrap();
     dir
+}
+
+/// Removes folders of test runs that have ended: the house that tests share is not dropped.
+fn remove_leftovers() {
+    for entry in std::fs::read_dir("/var/tmp").unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let run = name.strip_prefix("devstudio-test-").and_then(|rest| rest.split('-').next());
+        if run.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// A client without a pool: each test has a runtime of its own, and a pooled connection dies with the runtime that

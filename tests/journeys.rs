@@ -8,6 +8,7 @@ mod clients;
 mod doors;
 mod e2e;
 mod errors;
+mod errors_narrow;
 mod fs_write;
 mod llm_chat;
 mod llm_models;

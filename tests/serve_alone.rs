@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use devstudio_kit::fault::Reason;
+use devstudio_proto::auth::v1::{GetMeRequest, auth_service_client::AuthServiceClient};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tonic_health::pb::{
@@ -97,6 +99,9 @@ async fn an_edge_alone_says_who_is_missing_and_answers_503() {
     let body: serde_json::Value = ready.json().await.unwrap();
     assert_eq!(body["services"]["auth"], "not-serving", "{body}");
     person.call("user.me", json!({})).await.fails(503, "UPSTREAM_UNAVAILABLE");
+    let mut auth = AuthServiceClient::new(person.channel().await);
+    let status = auth.get_me(person.request(GetMeRequest {})).await.unwrap_err();
+    crate::errors::said(&status, Reason::UpstreamUnavailable);
     stop(&mut child);
 }
 

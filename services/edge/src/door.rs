@@ -108,7 +108,7 @@ impl Door {
         let mut response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(status)) => status.into_http(),
-            Err(_) => Status::from(Fault::new(Reason::Deadline, "the deadline has passed")).into_http(),
+            Err(_) => Status::from(server::late()).into_http(),
         };
         session::set_cookie(method, response.headers_mut());
         insert(response.headers_mut(), REQUEST_ID_HEADER, &pass.request_id.to_string());

@@ -180,12 +180,20 @@ impl tower::Service<Request<Body>> for Link {
                     Ok(response.map(Body::new))
                 }
                 Some(Way::Remote(channel)) => {
-                    channel.oneshot(request).await.map_err(|error| unreachable(to, &error))
+                    channel.oneshot(request).await.map_err(|error| match is_late(&error) {
+                        true => Status::from(crate::server::late()),
+                        false => unreachable(to, &error),
+                    })
                 }
                 None => Err(unreachable(to, &"no address is set")),
             }
         })
     }
+}
+
+/// The caller's deadline passed on the way: the channel reads it too.
+fn is_late(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<tonic::TimeoutExpired>() || error.source().is_some_and(is_late)
 }
 
 fn unreachable(service: Service, error: &dyn fmt::Display) -> Status {

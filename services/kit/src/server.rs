@@ -165,6 +165,11 @@ pub fn deadline(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
+/// The caller's deadline has passed.
+pub fn late() -> Fault {
+    Fault::new(Reason::Deadline, "the deadline has passed")
+}
+
 type Caught = Result<Result<Response<Body>, Infallible>, Box<dyn std::any::Any + Send>>;
 
 async fn within(limit: Option<Duration>, answer: impl Future<Output = Caught>) -> Option<Caught> {
@@ -183,7 +188,7 @@ fn answered(answer: Option<Caught>) -> Response<Body> {
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
             Status::from(Fault::internal(format!("panic: {text}"))).into_http()
         }
-        None => Status::from(Fault::new(Reason::Deadline, "the deadline has passed")).into_http(),
+        None => Status::from(late()).into_http(),
     }
 }
 

@@ -14,6 +14,9 @@ pub struct Config {
     /// The least isolation of engine run: process-weak, process, wasm, gvisor or hardware-vm.
     #[arg(long, env = "DEVSTUDIO_RUN_MIN_ISOLATION", default_value = "process")]
     pub run_min_isolation: Isolation,
+    /// Engines that are switched off, such as wasm,micro:node.
+    #[arg(long, env = "DEVSTUDIO_ENGINES_OFF", value_delimiter = ',', value_name = "NAMES")]
+    pub engines_off: Vec<String>,
     /// How many programs run at once.
     #[arg(long, env = "DEVSTUDIO_RUN_SLOTS", default_value_t = 8,
         value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -62,6 +65,7 @@ impl Default for Config {
         Self {
             sandbox_dir: PathBuf::from("/tmp/devstudio"),
             run_min_isolation: Isolation::Process,
+            engines_off: Vec::new(),
             run_slots: 8,
             run_queue: 32,
             run_uid: 65534,

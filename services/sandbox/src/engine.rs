@@ -257,6 +257,19 @@ pub trait Engine: Send + Sync {
     fn run<'a>(&'a self, job: &'a Job, sink: &'a mut Sink) -> BoxFuture<'a, Result<Outcome, SandboxError>>;
 }
 
+/// An engine that an admin has switched off.
+struct SwitchedOff(EngineInfo);
+
+impl Engine for SwitchedOff {
+    fn info(&self) -> &EngineInfo {
+        &self.0
+    }
+
+    fn run<'a>(&'a self, _: &'a Job, _: &'a mut Sink) -> BoxFuture<'a, Result<Outcome, SandboxError>> {
+        Box::pin(async { Err(SandboxError::EngineDisabled { remedy: self.0.remedy.clone() }) })
+    }
+}
+
 /// Every engine, in the order in which they are listed.
 #[derive(Clone, Default)]
 pub struct Registry(Vec<Arc<dyn Engine>>);
@@ -266,6 +279,26 @@ impl Registry {
     pub fn with(mut self, engine: impl Engine + 'static) -> Self {
         self.0.push(Arc::new(engine));
         self
+    }
+
+    /// Switches engines off by name. Fails with a name that no engine has.
+    pub fn without(mut self, names: &[String]) -> Result<Self, SandboxError> {
+        for name in names.iter().filter(|name| !name.is_empty()) {
+            let engine = self.0.iter_mut().find(|engine| engine.info().engine == name).ok_or_else(|| {
+                SandboxError::Internal(format!("DEVSTUDIO_ENGINES_OFF: there is no engine {name}"))
+            })?;
+            let remedy = "it is switched off; an admin switches it on by the setting DEVSTUDIO_ENGINES_OFF";
+            let info = EngineInfo {
+                available: false,
+                wants_kvm: false,
+                // its own, so that it is refused for being off and not for being weak
+                default_minimum: engine.info().isolation,
+                remedy: remedy.to_owned(),
+                ..engine.info().clone()
+            };
+            *engine = Arc::new(SwitchedOff(info));
+        }
+        Ok(self)
     }
 
     /// The engines.

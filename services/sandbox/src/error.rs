@@ -1,9 +1,12 @@
 //! Every way in which the sandbox can fail; each variant names its Reason.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use devstudio_proto::Reason;
 use uuid::Uuid;
+
+/// When it is worth asking a full queue again.
+const QUEUE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -206,6 +209,11 @@ impl From<SandboxError> for devstudio_kit::Fault {
             SandboxError::Io { .. } | SandboxError::Internal(_) if reason == Reason::Internal => {
                 Self::internal(message)
             }
+            SandboxError::Io { .. } if reason == Reason::DiskFull => {
+                tracing::warn!(message, "the disk is full");
+                Self::new(reason, "the disk is full")
+            }
+            SandboxError::QueueFull => Self::new(reason, message).retry_after(QUEUE_RETRY_AFTER),
             _ => details
                 .into_iter()
                 .fold(Self::new(reason, message), |fault, (key, value)| fault.with(&key, value)),

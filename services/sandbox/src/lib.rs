@@ -122,6 +122,7 @@ impl Sandbox {
             .with(wasm::Wasm::new(factory, wasm)?);
         let registry =
             micro::engines(micro).await?.into_iter().fold(registry, |registry, micro| registry.with(micro));
+        let registry = registry.without(&config.engines_off)?;
         for engine in registry.iter().map(|engine| engine.info()) {
             let (name, isolation) = (engine.engine, engine.isolation.name());
             tracing::info!(name, available = engine.available, isolation, remedy = engine.remedy, "engine");

@@ -55,6 +55,13 @@ struct Copy {
     behind: BTreeSet<JailPath>,
 }
 
+impl Copy {
+    /// What stands at a path is as the truth has it.
+    fn is_current(&self, path: &JailPath) -> bool {
+        !self.behind.iter().any(|behind| path.is_within(behind))
+    }
+}
+
 /// The folder of a working copy; removed with its last user once it is out of use.
 #[derive(Debug)]
 struct Folder {
@@ -148,8 +155,8 @@ impl Trees {
         }
         let cell = self.cell(workspace_id);
         let mut cell = cell.lock().await;
-        let copy = self.open(&mut cell, user_id, workspace_id).await?;
-        if !copy.behind.iter().any(|behind| path.is_within(behind)) {
+        let mut copy = present(&mut cell);
+        if let Some(copy) = copy.as_deref().filter(|copy| copy.is_current(path)) {
             self.jail(&copy.folder.path)?.check_target(path)?;
         }
         let mut change = self.0.store.change(user_id, workspace_id).await?;
@@ -159,8 +166,7 @@ impl Trees {
         let sha256: Hash = Sha256::digest(content).into();
         let version = self.put(&mut change, path, &sha256, content, old.as_ref()).await?;
         change.commit().await?;
-        copy.behind.insert(path.clone());
-        self.settle(copy, user_id, workspace_id).await;
+        self.follow(copy.as_deref_mut(), user_id, workspace_id, [path.clone()]).await;
         let size_bytes = content.len() as i64;
         Ok(File { path: path.to_string(), version, sha256, size_bytes, updated_at: now })
     }
@@ -199,9 +205,11 @@ impl Trees {
     ) -> Result<(File, Vec<u8>), SandboxError> {
         let cell = self.cell(workspace_id);
         let mut cell = cell.lock().await;
-        let copy = self.open(&mut cell, user_id, workspace_id).await?;
-        let current = !copy.behind.iter().any(|behind| path.is_within(behind));
-        let seen = if current { Some(self.jail(&copy.folder.path)?.read(path)) } else { None };
+        let copy = present(&mut cell).filter(|copy| copy.is_current(path));
+        let seen = match copy {
+            Some(copy) => Some(self.jail(&copy.folder.path)?.read(path)),
+            None => None,
+        };
         drop(cell);
         let file = self.0.store.file(user_id, workspace_id, path).await?;
         match (seen, file) {
@@ -244,7 +252,6 @@ impl Trees {
     ) -> Result<usize, SandboxError> {
         let cell = self.cell(workspace_id);
         let mut cell = cell.lock().await;
-        let copy = self.open(&mut cell, user_id, workspace_id).await?;
         let mut change = self.0.store.change(user_id, workspace_id).await?;
         let files = change.files(path).await?;
         if files.is_empty() {
@@ -255,8 +262,7 @@ impl Trees {
         }
         change.delete(&files, self.0.clock.now()).await?;
         change.commit().await?;
-        copy.behind.insert(path.clone());
-        self.settle(copy, user_id, workspace_id).await;
+        self.follow(present(&mut cell), user_id, workspace_id, [path.clone()]).await;
         Ok(files.len())
     }
 
@@ -270,7 +276,6 @@ impl Trees {
     ) -> Result<usize, SandboxError> {
         let cell = self.cell(workspace_id);
         let mut cell = cell.lock().await;
-        let copy = self.open(&mut cell, user_id, workspace_id).await?;
         let mut change = self.0.store.change(user_id, workspace_id).await?;
         let files = change.files(from).await?;
         if files.is_empty() {
@@ -293,8 +298,7 @@ impl Trees {
             change.name(&target, &file.sha256, file.size_bytes, None, now).await?;
         }
         change.commit().await?;
-        copy.behind.extend([from.clone(), to.clone()]);
-        self.settle(copy, user_id, workspace_id).await;
+        self.follow(present(&mut cell), user_id, workspace_id, [from.clone(), to.clone()]).await;
         Ok(files.len())
     }
 
@@ -326,9 +330,8 @@ impl Trees {
         }
         let cell = self.cell(workspace_id);
         let mut cell = cell.lock().await;
-        let copy = self.open(&mut cell, user_id, workspace_id).await?;
         let mut change = self.0.store.change(user_id, workspace_id).await?;
-        let mut changed = BTreeSet::new();
+        let (mut changed, mut touched) = (BTreeSet::new(), BTreeSet::new());
         for difference in differences {
             match difference {
                 Difference::Rejected { path, why } => {
@@ -338,7 +341,7 @@ impl Trees {
                     let files = change.files(&path).await?;
                     change.delete(&files, self.0.clock.now()).await?;
                     if !files.is_empty() {
-                        copy.behind.insert(path);
+                        touched.insert(path);
                         changed.extend(files.into_iter().map(|file| file.path));
                     }
                 }
@@ -351,7 +354,7 @@ impl Trees {
                     match self.put(&mut change, &path, &sha256, &content, old.as_ref()).await {
                         Ok(_version) => {
                             changed.insert(path.to_string());
-                            copy.behind.insert(path);
+                            touched.insert(path);
                         }
                         Err(error @ (SandboxError::Database(_) | SandboxError::Internal(_))) => {
                             return Err(error);
@@ -366,7 +369,7 @@ impl Trees {
         }
         change.commit().await?;
         synced.changed = changed.into_iter().collect();
-        self.settle(copy, user_id, workspace_id).await;
+        self.follow(present(&mut cell), user_id, workspace_id, touched).await;
         Ok(synced)
     }
 
@@ -379,6 +382,20 @@ impl Trees {
         Jail::open(folder, self.0.owner)
     }
 
+    /// Lets a working copy, where there is one, follow what changed.
+    async fn follow(
+        &self,
+        copy: Option<&mut Copy>,
+        user_id: Uuid,
+        workspace_id: Uuid,
+        changed: impl IntoIterator<Item = JailPath>,
+    ) {
+        if let Some(copy) = copy {
+            copy.behind.extend(changed);
+            self.settle(copy, user_id, workspace_id).await;
+        }
+    }
+
     /// The working copy, made where there is none. Refuses a workspace that is not the person's.
     async fn open<'a>(
         &self,
@@ -387,8 +404,7 @@ impl Trees {
         workspace_id: Uuid,
     ) -> Result<&'a mut Copy, SandboxError> {
         self.0.store.must_own(user_id, workspace_id).await?;
-        let there = cell.as_ref().is_some_and(|copy| copy.folder.path.is_dir());
-        if !there {
+        if present(cell).is_none() {
             *cell = Some(self.make(user_id, workspace_id).await?);
         }
         cell.as_mut().ok_or_else(|| SandboxError::Internal("a working copy was just made".to_owned()))
@@ -446,6 +462,11 @@ impl Trees {
         }
         Ok(())
     }
+}
+
+/// The working copy, where there is one. Files are read and written without it; programs make it.
+fn present(cell: &mut Option<Copy>) -> Option<&mut Copy> {
+    cell.as_mut().filter(|copy| copy.folder.path.is_dir())
 }
 
 fn check_version(old: Option<&File>, if_version: Option<i64>) -> Result<(), SandboxError> {

@@ -38,6 +38,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let ignored =
         if Path::new("/dev/kvm").exists() { others.to_owned() } else { format!("{others}|micro\\.rs") };
     command.args(["--ignore-filename-regex", &ignored]);
+    // Launchers of sandboxes write their counters through a mapping, see services/sandbox/src/process/spawn.rs.
+    command.env("RUSTFLAGS", "-Cllvm-args=-runtime-counter-relocation");
     command.env("LLVM_COV", cov).env("LLVM_PROFDATA", profdata);
     command.env("DEVSTUDIO_TEST_DATABASE_URL", &database.url);
     let mut total = String::new();

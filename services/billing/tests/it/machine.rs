@@ -186,8 +186,8 @@ async fn play(world: &World, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 let swept = sweep_once(&world.deps).await.expect("a sweep");
                 prop_assert_eq!(swept, due.len() as u64);
                 for id in due {
-                    let (prompt, produced) = (model.held[&id].prompt, model.held[&id].produced);
-                    model.settle(id, prompt, produced);
+                    let Held { prompt, produced, .. } = model.held[&id];
+                    model.settle(id, if produced > 0 { prompt } else { 0 }, produced);
                 }
             }
         }

@@ -63,7 +63,7 @@ impl Vm {
             let problems: Vec<String> = diagnosis
                 .problems
                 .iter()
-                .map(|problem| [&[problem.headline.clone()], &problem.hints[..]].concat().join(" "))
+                .map(|problem| format!("{} {}", problem.headline, problem.hints.join(" ")))
                 .collect();
             return Err(format!("microsandbox cannot boot a machine here: {}", problems.join("; ")));
         }

@@ -75,11 +75,28 @@ pub fn spawn(program: &Path, spec: &Spec, report: bool) -> Result<Spawned, Sandb
     Ok(Spawned { pid, pidfd, control, stdin, stdout, stderr, report })
 }
 
+/// The launcher gets no environment.
+#[cfg(not(coverage))]
+fn environment() -> Vec<CString> {
+    Vec::new()
+}
+
+/// Where lines are counted, the launcher learns where to: a file that it maps at its start (`%c`), since it opens none
+/// later and leaves by exec.
+#[cfg(coverage)]
+fn environment() -> Vec<CString> {
+    let file = std::env::var("LLVM_PROFILE_FILE").unwrap_or_default();
+    let file = file.replace("%p", "launcher").replace(".profraw", "%c.profraw");
+    CString::new(format!("LLVM_PROFILE_FILE={file}")).into_iter().collect()
+}
+
 fn posix_spawn(program: &Path, places: &[(OwnedFd, i32)]) -> std::io::Result<Pid> {
     let program = CString::new(program.as_os_str().as_bytes())?;
     let argument = CString::new(INIT_ARGUMENT)?;
     let argv = [program.as_ptr().cast_mut(), argument.as_ptr().cast_mut(), std::ptr::null_mut()];
-    let env = [std::ptr::null_mut()];
+    let inherited = environment();
+    let mut env: Vec<_> = inherited.iter().map(|pair| pair.as_ptr().cast_mut()).collect();
+    env.push(std::ptr::null_mut());
     let check = |code: i32| if code == 0 { Ok(()) } else { Err(std::io::Error::from_raw_os_error(code)) };
     let mut pid = 0;
     // SAFETY: the actions are initialised before they are used and destroyed after; all strings and arrays live

@@ -15,13 +15,14 @@ use crate::harness::{person, refused, told, world, world_with};
 async fn a_file_is_written_read_listed_moved_and_deleted() {
     let Some(world) = world("a_file_is_written_read_listed_moved_and_deleted").await else { return };
     let anna = person();
+    let test = "a_file_is_written_read_listed_moved_and_deleted";
+    let Some(copy) = world.copy(test, anna).await else { return };
     let written = world.write(anna, "/tmp/work/src/./main.py", "print(1)", None).await.expect("a write");
     assert_eq!((written.path.as_str(), written.version, written.size_bytes), ("src/main.py", 1, 8));
     assert_eq!(world.text(anna, "src/main.py").await.expect("a read"), "print(1)");
     let again = world.write(anna, "src/main.py", "print(2)", None).await.expect("a write");
     assert_eq!(again.version, 2);
-    assert_eq!(world.copies().len(), 1);
-    assert_eq!(std::fs::read_to_string(world.copies()[0].join("src/main.py")).expect("a file"), "print(2)");
+    assert_eq!(std::fs::read_to_string(copy.join("src/main.py")).expect("a file"), "print(2)");
 
     world.write(anna, "a.txt", "a", None).await.expect("a write");
     let listed =
@@ -59,7 +60,7 @@ async fn a_file_is_written_read_listed_moved_and_deleted() {
         told(world.files().delete_path(world.by(anna, delete("lib", None))).await).expect("a deletion");
     assert_eq!(gone.deleted_files, 1);
     refused(told(world.files().delete_path(world.by(anna, delete("lib", None))).await), Reason::NotFound);
-    assert!(!world.copies()[0].join("lib/src/main.py").exists());
+    assert!(!copy.join("lib/src/main.py").exists());
     let back = world.write(anna, "lib/src/main.py", "x", None).await.expect("a write");
     assert_eq!(back.version, 2, "versions of a path go on counting");
 }
@@ -104,7 +105,7 @@ async fn a_link_that_somebody_planted_is_refused() {
     let Some(world) = world("a_link_that_somebody_planted_is_refused").await else { return };
     let anna = person();
     world.write(anna, "d/f", "x", None).await.expect("a write");
-    let copy = world.copies().remove(0);
+    let Some(copy) = world.copy("a_link_that_somebody_planted_is_refused", anna).await else { return };
     symlink("/etc/passwd", copy.join("link")).expect("a link");
     refused(world.read(anna, "link").await, Reason::SymlinkForbidden);
     refused(world.write(anna, "link", "x", None).await, Reason::SymlinkForbidden);
@@ -119,12 +120,14 @@ async fn the_database_is_the_truth_and_a_lost_copy_comes_back() {
     let Some(world) = world("the_database_is_the_truth_and_a_lost_copy_comes_back").await else { return };
     let anna = person();
     world.write(anna, "d/f", "kept", None).await.expect("a write");
-    let copy = world.copies().remove(0);
+    let test = "the_database_is_the_truth_and_a_lost_copy_comes_back";
+    let Some(copy) = world.copy(test, anna).await else { return };
     std::fs::write(copy.join("d/f"), "spoilt").expect("a write");
     assert_eq!(world.text(anna, "d/f").await.expect("a read"), "kept");
     std::fs::remove_dir_all(&copy).expect("a removal");
     assert_eq!(world.text(anna, "d/f").await.expect("a read"), "kept");
-    assert_eq!(std::fs::read_to_string(world.copies()[0].join("d/f")).expect("a file"), "kept");
+    let copy = world.copy(test, anna).await.expect("it ran before");
+    assert_eq!(std::fs::read_to_string(copy.join("d/f")).expect("a file"), "kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -137,6 +137,17 @@ impl World {
     }
 
     /// The working copies that there are now.
+    /// A person's working copy: a program makes it. None where this machine runs no programs.
+    pub async fn copy(&self, test: &str, who: Person) -> Option<PathBuf> {
+        if !self.has(test, "run") {
+            return None;
+        }
+        self.run(who, python("pass")).await.expect("a run");
+        let mut copies = self.copies();
+        assert_eq!(copies.len(), 1);
+        copies.pop()
+    }
+
     pub fn copies(&self) -> Vec<PathBuf> {
         let instances = std::fs::read_dir(self.folder.path().join("sandbox")).expect("instances").flatten();
         instances

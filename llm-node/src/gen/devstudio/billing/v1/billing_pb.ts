@@ -1032,7 +1032,7 @@ export enum UsageStatus {
   BUDGET = 4,
 
   /**
-   * Settled by the sweeper after a crash.
+   * Settled by the sweeper after a crash, at what was last reported; at nothing where nothing was produced.
    *
    * @generated from enum value: USAGE_STATUS_SWEPT = 5;
    */
