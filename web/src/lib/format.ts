@@ -2,9 +2,12 @@
 import { m } from "../paraglide/messages";
 
 const tag = () => m.locale_tag();
+/** The language of shortened numbers: Britain's "135m" would be read as milli, so English has "135M". */
+const short = () => (tag() === "en-GB" ? "en-US" : tag());
 
 export const number = (value: number | bigint, digits = 0) => new Intl.NumberFormat(tag(), { maximumFractionDigits: digits, minimumFractionDigits: digits }).format(value);
-export const compact = (value: number) => new Intl.NumberFormat(tag(), { notation: "compact", maximumFractionDigits: 1 }).format(value);
+/** Shortened from ten thousand on, such as "12,3 Tsd.". */
+export const compact = (value: number) => (value < 10_000 ? number(Math.round(value)) : new Intl.NumberFormat(short(), { notation: "compact", maximumFractionDigits: 1 }).format(value));
 export const percent = (share: number) => new Intl.NumberFormat(tag(), { style: "percent", maximumFractionDigits: 0 }).format(share);
 export const dateTime = (ms: number) => new Intl.DateTimeFormat(tag(), { dateStyle: "medium", timeStyle: "short" }).format(ms);
 export const date = (ms: number) => new Intl.DateTimeFormat(tag(), { dateStyle: "medium" }).format(ms);
@@ -45,5 +48,5 @@ export function ago(ms: number, now = Date.now()): string {
   return relative.format(Math.round(seconds / 86_400), "day");
 }
 
-/** Parameters of a model, such as "1,54 Mrd." */
-export const parameters = (value: bigint) => (value === 0n ? "–" : new Intl.NumberFormat(tag(), { notation: "compact", maximumSignificantDigits: 3 }).format(value));
+/** Parameters of a model, such as "1,54 Mrd." or "1.54B". */
+export const parameters = (value: bigint) => (value === 0n ? "–" : new Intl.NumberFormat(short(), { notation: "compact", maximumSignificantDigits: 3 }).format(value));

@@ -1,7 +1,7 @@
 // The palette behind Ctrl K: commands, files, conversations and runs, found by typing.
 import { useQuery } from "@connectrpc/connect-query";
 import { Command as Cmdk } from "cmdk";
-import { ChevronRight, FileCode2, MessageSquare, Play, Search } from "lucide-react";
+import { ChevronRight, FileCode2, MessageSquare, Play, Search, X } from "lucide-react";
 import { Dialog } from "radix-ui";
 import { useState, type ReactNode } from "react";
 import { SandboxService } from "../gen/devstudio/sandbox/v1/run_pb";
@@ -37,7 +37,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
             <div className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-4">
               <Search size={17} strokeWidth={1.7} aria-hidden className="text-fg-3" />
               <Cmdk.Input value={query} onValueChange={setQuery} placeholder={m.search_or_command()} className="h-full flex-1 bg-transparent text-lg text-fg outline-none" />
-              <Dialog.Close className="rounded-tag px-1" aria-label={m.close()}><Keys keys="Escape" /></Dialog.Close>
+              <Dialog.Close className="flex items-center justify-center rounded-tag px-1 max-tab:size-10" aria-label={m.close()}><span className="phone-hidden"><Keys keys="Escape" /></span><X size={18} strokeWidth={1.7} aria-hidden className="tab:hidden" /></Dialog.Close>
             </div>
             <Cmdk.List className="min-h-0 flex-1 overflow-y-auto p-1.5 tab:max-h-110">
               <Cmdk.Empty className="px-3 py-6 text-center text-sm">{m.palette_nothing({ text })}</Cmdk.Empty>
@@ -85,7 +85,7 @@ function Item({ value, icon: Icon, onSelect, title, note, keys }: { value: strin
     <Cmdk.Item value={value} onSelect={onSelect} className="flex h-9 cursor-pointer items-center gap-3 rounded-ctl px-2.5 text-sm text-fg data-[selected=true]:bg-selected max-tab:h-11">
       <Icon size={16} strokeWidth={1.7} aria-hidden className="shrink-0 text-fg-3" />
       <span className="min-w-0 flex-1 truncate">{title}{note && <span className="ml-2 text-xs text-fg-3">{note}</span>}</span>
-      {keys && <Keys keys={keys} />}
+      {keys && <span className="phone-hidden"><Keys keys={keys} /></span>}
     </Cmdk.Item>
   );
 }

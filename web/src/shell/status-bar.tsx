@@ -28,8 +28,7 @@ export function StatusBar() {
     <footer className="flex h-6 shrink-0 items-center border-t border-line bg-chrome px-1.5 text-xs text-fg-2">
       <Item tip={m.status_connection()} onClick={reconnectNow}>
         <span aria-hidden className={cx("size-1.5 rounded-full", open ? "bg-ok" : state === "lost" ? "bg-err" : "bg-warn")} />
-        {open ? m.connected() : state === "lost" ? m.disconnected() : m.connecting()}
-        {open && latencyMs !== null && <span className="nums">· {latencyMs < 10 ? number(latencyMs, 1) : number(latencyMs)} ms</span>}
+        <span className="nums">{open ? m.connected() : state === "lost" ? m.disconnected() : m.connecting()}{open && latencyMs !== null && ` · ${number(latencyMs, latencyMs < 10 ? 1 : 0)} ms`}</span>
       </Item>
       {cursor && (
         <Item tip={m.status_problems()} onClick={() => allCommands().find((c) => c.id === "next-problem")?.run()}>
@@ -58,8 +57,7 @@ function ModelItem({ generating }: { generating: { model: string; tokensPerSecon
   return (
     <Item tip={generating ? m.status_generating() : m.status_model()} onClick={() => go("/chat")}>
       <Cpu size={13} aria-hidden className={generating ? "live-dot text-signal" : ""} />
-      <span className={cx(generating && "text-live")}>{name}</span>
-      {generating ? <span className="nums text-live">· {number(generating.tokensPerSecond, 1)} {m.tokens_per_second()}</span> : model && model.state !== ModelState.LOADED && <span>· {m.not_loaded()}</span>}
+      <span className={cx(generating && "text-live nums")}>{name}{generating ? ` · ${number(generating.tokensPerSecond, 1)} ${m.tokens_per_second()}` : model && model.state !== ModelState.LOADED && ` · ${m.not_loaded()}`}</span>
     </Item>
   );
 }

@@ -2,6 +2,7 @@
 import Anser from "anser";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useEffect, useRef, useState } from "react";
+import { number } from "../lib/format";
 import type { Line } from "../lib/runs";
 import { m } from "../paraglide/messages";
 import { cx } from "./cx";
@@ -45,7 +46,7 @@ export function Output({ lines, label, times = true, follow = true }: { lines: L
 const OutputLine = memo(function OutputLine({ line, top, times }: { line: Line; top: number; times: boolean }) {
   return (
     <div className={cx("absolute left-0 flex px-4 whitespace-pre", line.stream === "err" && "text-err")} style={{ top, height: ROW }}>
-      {times && <span aria-hidden className="mr-4 w-10 shrink-0 text-right text-fg-3 select-none">{(line.atMs / 1000).toFixed(2)}</span>}
+      {times && <span aria-hidden className="mr-4 w-10 shrink-0 text-right text-fg-3 select-none">{number(line.atMs / 1000, 2)}</span>}
       <span>
         {Anser.ansiToJson(line.text.replace(/\r$/, ""), { use_classes: true, remove_empty: true }).map((piece, i) => (
           <span key={i} className={cx(piece.fg, piece.decorations.includes("bold") && "font-semibold", piece.decorations.includes("italic") && "italic", piece.decorations.includes("underline") && "underline", piece.decorations.includes("dim") && "text-fg-3")}>{piece.content}</span>

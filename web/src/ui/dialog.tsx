@@ -26,12 +26,12 @@ export function Dialog({ open, onClose, title, about, wide, children, onOpenAuto
             wide === "full" ? "tab:w-[min(1200px,94vw)]" : wide ? "tab:w-[720px]" : "tab:w-[440px]",
           )}
         >
-          <div className="flex items-start gap-3 px-5 pt-4 pb-3">
+          <div className="flex items-start gap-3 px-5 pt-4 pb-3 max-tab:px-4">
             <div className="min-w-0 flex-1">
               <Radix.Title className="text-lg font-semibold break-words text-fg">{title}</Radix.Title>
               {about && <Radix.Description asChild><div className="mt-1 text-sm">{about}</div></Radix.Description>}
             </div>
-            <Radix.Close aria-label={m.close()} className="-mr-2 inline-flex size-7 items-center justify-center rounded-ctl hover:bg-hover max-tab:size-10">
+            <Radix.Close aria-label={m.close()} className="-mr-2 inline-flex size-7 items-center justify-center rounded-ctl hover:bg-hover max-tab:-my-2 max-tab:size-10">
               <X size={16} strokeWidth={1.7} aria-hidden />
             </Radix.Close>
           </div>
@@ -43,9 +43,9 @@ export function Dialog({ open, onClose, title, about, wide, children, onOpenAuto
 }
 
 /** The part of a dialog that scrolls. */
-export const DialogBody = ({ children, className }: { children: ReactNode; className?: string }) => <div className={cx("min-h-0 flex-1 overflow-y-auto px-5 pb-4", className)}>{children}</div>;
+export const DialogBody = ({ children, className }: { children: ReactNode; className?: string }) => <div className={cx("min-h-0 flex-1 overflow-y-auto px-5 pb-4 max-tab:px-4", className)}>{children}</div>;
 /** The buttons of a dialog. */
-export const DialogFoot = ({ children }: { children: ReactNode }) => <div className="flex flex-wrap items-center justify-end gap-2 border-t border-line px-5 py-3">{children}</div>;
+export const DialogFoot = ({ children }: { children: ReactNode }) => <div className="flex flex-wrap items-center justify-end gap-2 border-t border-line px-5 py-3 max-tab:px-4">{children}</div>;
 
 interface ConfirmProps { open: boolean; onClose: () => void; title: string; about: string; verb: string; onConfirm: () => Promise<unknown> }
 

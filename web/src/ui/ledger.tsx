@@ -39,7 +39,7 @@ export function Ledger({ everyone = false, names }: { everyone?: boolean; names?
                 <td className={cx(cellClass, "nums text-right")}>{number(row.cachedTokens)}</td>
                 <td className={cx(cellClass, "nums text-right")}>{span(row.totalMs)}</td>
                 <td className={cellClass}><Tag tone={tone}>{word}</Tag></td>
-                <td className={cx(cellClass, "font-code text-2xs text-fg-3")} title={row.requestId}>{row.requestId.slice(0, 8)}</td>
+                <td className={cx(cellClass, "font-code text-2xs text-fg-3")} title={row.requestId}>…{row.requestId.slice(-8)}</td>
               </tr>
             );
           })}

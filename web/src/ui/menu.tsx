@@ -28,7 +28,7 @@ export function MenuItem({ icon: Icon, children, onSelect, keys, danger, disable
     <DropdownMenu.Item className={cx(itemClass, danger && "text-err data-[highlighted]:text-err")} onSelect={onSelect} disabled={disabled ?? false}>
       {Icon && <Icon size={15} strokeWidth={1.7} aria-hidden />}
       <span className="flex-1">{children}</span>
-      {keys && <Keys keys={keys} />}
+      {keys && <span className="phone-hidden"><Keys keys={keys} /></span>}
     </DropdownMenu.Item>
   );
 }

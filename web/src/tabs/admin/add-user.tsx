@@ -49,7 +49,7 @@ export function AddUser({ onClose, onAdded }: { onClose: () => void; onAdded: (u
           <Field label={m.password_first()} hint={m.password_rule()} error={fault?.reason === "PASSWORD_LENGTH" ? fault.title : undefined}>
             {(p) => <div className="flex gap-2"><Input {...p} mono value={password} onChange={(event) => setPassword(event.target.value)} required minLength={8} maxLength={72} autoComplete="new-password" /><IconButton tone="plain" label={m.password_make()} icon={Dices} className="size-8" onClick={() => setPassword(makePassword())} /></div>}
           </Field>
-          <div className="flex flex-col gap-1.5"><span className="label">{m.role()}</span><Segmented label={m.role()} value={role} onChange={setRole} options={[{ value: "dev", label: "dev" }, { value: "admin", label: "admin" }]} /></div>
+          <div className="flex flex-col items-start gap-1.5"><span className="label">{m.role()}</span><Segmented label={m.role()} value={role} onChange={setRole} options={[{ value: "dev", label: "dev" }, { value: "admin", label: "admin" }]} /></div>
           {fault && !own && <FaultLine fault={fault} />}
         </DialogBody>
         <DialogFoot><Button onClick={onClose}>{m.cancel()}</Button><Button type="submit" tone="primary" busy={add.isPending}>{m.user_add()}</Button></DialogFoot>

@@ -13,6 +13,7 @@ import { m } from "../../paraglide/messages";
 import { Button, IconButton } from "../../ui/button";
 import { copyText } from "../../ui/copy";
 import { cx } from "../../ui/cx";
+import { Dialog, DialogBody } from "../../ui/dialog";
 import { FaultPane } from "../../ui/fault";
 import { Card, cellClass, Figure, Page, rowClass, Table } from "../../ui/page";
 import { Sparkline } from "../../ui/sparkline";
@@ -27,8 +28,10 @@ export default function ModelsPage() {
   const models = useQuery(LlmService.method.listModels, {}, { refetchInterval: 10_000 });
   const jobs = useJobs();
   const [chosen, setChosen] = useState("");
+  const [opened, setOpened] = useState("");
   const list = models.data?.models ?? [];
   const model = list.find((x) => x.modelId === chosen) ?? list[0];
+  const sheet = list.find((x) => x.modelId === opened);
   return (
     <Page title={m.models()}>
       <Load />
@@ -42,8 +45,9 @@ export default function ModelsPage() {
               {list.map((x) => <ModelRow key={x.modelId} model={x} job={jobs[x.modelId]} chosen={x === model} onChoose={() => setChosen(x.modelId)} />)}
             </Table>
           </Card>
-          <ul className="flex flex-col gap-2 tab:hidden">{list.map((x) => <li key={x.modelId}><Card className="p-3"><div className="flex items-center gap-3"><div className="min-w-0 flex-1"><p className="truncate text-sm font-medium text-fg">{x.name || x.modelId}</p><p className="truncate text-xs text-fg-3">{[x.quant, bytes(x.sizeBytes)].filter(Boolean).join(" · ")}</p></div><StateTag model={x} /><Actions model={x} job={jobs[x.modelId]} /></div><Progress job={jobs[x.modelId]} /></Card></li>)}</ul>
-          {model && <Facts model={model} />}
+          <ul className="flex flex-col gap-2 tab:hidden">{list.map((x) => <ModelCard key={x.modelId} model={x} job={jobs[x.modelId]} onOpen={() => setOpened(x.modelId)} />)}</ul>
+          {model && <Card title={model.name || model.modelId} aside={<StateTag model={model} />} className="max-tab:hidden"><Facts model={model} /></Card>}
+          {sheet && <Dialog open onClose={() => setOpened("")} title={sheet.name || sheet.modelId}><DialogBody className="px-0! pt-0"><Facts model={sheet} /></DialogBody></Dialog>}
         </div>
       )}
     </Page>
@@ -65,7 +69,7 @@ function Load() {
 
 function ModelRow({ model, job, chosen, onChoose }: { model: Model; job: Job | undefined; chosen: boolean; onChoose: () => void }) {
   return (
-    <tr className={cx(rowClass, "h-14", chosen && "bg-selected shadow-[inset_2px_0_0_var(--signal)]")}>
+    <tr className={cx(rowClass, "h-14", chosen && "bg-selected! shadow-[inset_2px_0_0_var(--signal)]")}>
       <td className={cx(cellClass, "max-w-0")}>
         <button type="button" onClick={onChoose} aria-pressed={chosen} className="block w-full min-w-40 rounded-tag text-left">
           <span className="block truncate font-medium text-fg">{model.name || model.modelId}</span>
@@ -83,11 +87,29 @@ function ModelRow({ model, job, chosen, onChoose }: { model: Model; job: Job | u
   );
 }
 
+/** A model on the phone; its name opens what is known of it. */
+function ModelCard({ model, job, onOpen }: { model: Model; job: Job | undefined; onOpen: () => void }) {
+  return (
+    <li>
+      <Card className="p-3">
+        <div className="flex items-center gap-3">
+          <button type="button" onClick={onOpen} className="min-h-10 min-w-0 flex-1 rounded-tag text-left">
+            <span className="block truncate text-sm font-medium text-fg">{model.name || model.modelId}</span>
+            <span className="mt-0.5 flex items-center gap-2 text-xs text-fg-3"><StateTag model={model} />{[model.quant, model.sizeBytes > 0n ? bytes(model.sizeBytes) : ""].filter(Boolean).join(" · ")}</span>
+          </button>
+          <Actions model={model} job={job} />
+        </div>
+        <Progress job={job} />
+      </Card>
+    </li>
+  );
+}
+
 function Progress({ job }: { job: Job | undefined }) {
   if (!job || job.state !== JobState.RUNNING) return null;
   if (job.kind !== JobKind.DOWNLOAD) return <div className="mt-1.5 h-1 overflow-hidden rounded-full bg-line"><div className="indeterminate h-full w-1/3 rounded-full bg-signal" /></div>;
   const left = Number(job.totalBytes - job.doneBytes) / Math.max(1, Number(job.bytesPerSecond));
-  const facts = [percent(job.progress), `${bytes(job.bytesPerSecond)}/s`, job.totalBytes > 0n && job.bytesPerSecond > 0n ? m.time_left({ time: span(left * 1000) }) : ""].filter(Boolean).join(" · ");
+  const facts = [percent(job.progress), `${bytes(job.bytesPerSecond)}/s`, job.totalBytes > 0n && job.bytesPerSecond > 0n ? m.time_left({ time: left < 60 ? `${number(Math.ceil(left))} s` : span(left * 1000) }) : ""].filter(Boolean).join(" · ");
   return (
     <div className="mt-1.5">
       <Meter share={job.progress} tone="signal" label={m.downloading_model({ model: job.modelId })} />
@@ -98,7 +120,7 @@ function Progress({ job }: { job: Job | undefined }) {
 
 function StateTag({ model }: { model: Model }) {
   if (model.oversize && model.state !== ModelState.LOADED) {
-    return <Tip text={m.err_model_large_meaning()}><span tabIndex={0} className="inline-flex rounded-tag"><Tag tone="warn"><CircleAlert size={12} aria-hidden />{m.model_oversize()}</Tag></span></Tip>;
+    return <Tip text={m.err_model_large_meaning()}><span className="inline-flex rounded-tag"><Tag tone="warn"><CircleAlert size={12} aria-hidden />{m.model_oversize()}</Tag></span></Tip>;
   }
   const words: Record<ModelState, [Tone, string]> = {
     [ModelState.UNSPECIFIED]: ["plain", "–"],
@@ -128,7 +150,7 @@ function Actions({ model, job }: { model: Model; job: Job | undefined }) {
       refetch(LlmService.method.listModels, LlmService.method.listJobs);
     }
   };
-  if (job?.state === JobState.RUNNING && job.kind !== JobKind.UNLOAD) return <Button small icon={X} busy={busy} onClick={() => void act(() => llm.cancelJob({ jobId: job.jobId }))} aria-label={m.cancel_named({ name })}>{m.cancel()}</Button>;
+  if (job?.state === JobState.RUNNING && job.kind !== JobKind.UNLOAD) return <Button small icon={X} busy={busy} onClick={() => void act(() => llm.cancelJob({ jobId: job.jobId }))} aria-label={m.cancel_named({ name })} className="max-tab:w-10 max-tab:px-0"><span className="phone-hidden">{m.cancel()}</span></Button>;
   if (model.state === ModelState.LOADED) return <IconButton tone="plain" label={m.model_stop({ name })} icon={Square} size={14} disabled={busy} onClick={() => void act(() => llm.unloadModel({ model: model.modelId }))} />;
   if (model.state === ModelState.DOWNLOADED && !model.oversize) return <IconButton tone="plain" label={m.model_start({ name })} icon={Play} size={14} disabled={busy} onClick={() => void act(() => llm.loadModel({ model: model.modelId }))} />;
   if (model.state === ModelState.AVAILABLE && !model.oversize) return <IconButton tone="plain" label={m.model_download({ name })} icon={Download} size={14} disabled={busy} onClick={() => void act(() => llm.downloadModel({ model: model.modelId }))} />;
@@ -145,12 +167,13 @@ function Facts({ model }: { model: Model }) {
     [m.kind(), model.embedding ? m.kind_embedding() : m.kind_chat()],
   ];
   return (
-    <Card title={model.name || model.modelId} aside={<StateTag model={model} />} className="max-tab:hidden">
-      <dl className="flex flex-col gap-1.5 p-4 text-xs">
+    <>
+      <dl className="grid gap-x-12 gap-y-1.5 p-4 text-xs tab:max-[1400px]:grid-cols-2">
         {facts.map(([name, value]) => <div key={name} className="flex justify-between gap-3"><dt className="text-fg-3">{name}</dt><dd className="font-code truncate text-right text-fg" title={value}>{value}</dd></div>)}
         {model.sha256 && <div className="flex justify-between gap-3"><dt className="text-fg-3">sha256</dt><dd><button type="button" onClick={() => copyText(model.sha256)} className="font-code rounded-tag text-fg underline underline-offset-2">{model.sha256.slice(0, 8)}…{model.sha256.slice(-8)}</button></dd></div>}
       </dl>
+      {model.oversize && <p className="border-t border-line px-4 py-3 text-xs">{m.err_model_large_meaning()}</p>}
       {model.note && <p className="border-t border-line px-4 py-3 text-xs">{model.note}</p>}
-    </Card>
+    </>
   );
 }

@@ -72,7 +72,7 @@ function BudgetPart({ userId, onGrant, onLimit }: { userId: string; onGrant: () 
       {query.error && !query.data && <FaultLine fault={explain(query.error)} />}
       {budget && (
         <>
-          <div className="flex justify-between gap-2 text-sm"><span className="label">{m.budget_month({ month: thisMonth() })}</span><span className="nums text-fg">{number(budget.used)}{limit !== null && ` / ${number(limit)}`}</span></div>
+          <div className="flex items-baseline justify-between gap-2 text-sm"><span className="label">{m.budget_month({ month: thisMonth() })}</span><span className="nums text-fg">{number(budget.used)}{limit !== null && ` / ${number(limit)}`}</span></div>
           {limit !== null && <Meter share={share} label={m.budget_used()} className="my-2" />}
           <p className={share >= 0.96 ? "text-xs text-err" : share >= 0.8 ? "text-xs text-warn" : "text-xs text-fg-3"}>{limit === null ? m.budget_unbounded() : m.budget_share({ share: percent(share), left: number(budget.remaining ?? 0n) })}{budget.granted > 0n && ` · ${m.budget_granted({ tokens: number(budget.granted) })}`}</p>
         </>
@@ -114,7 +114,7 @@ function Ask({ title, about, label, hint, verb, initial, min, required, onClose,
 
 function Grant({ user, name, onClose }: { user: User; name: string; onClose: () => void }) {
   const grant = useMutation(BillingService.method.grantTokens);
-  return <Ask title={m.grant_title({ name })} about={m.grant_about()} label="Token" hint={m.grant_hint()} verb={m.grant()} initial="100000" required onClose={onClose} onSend={async (text) => { await grant.mutateAsync({ userId: user.userId, tokens: BigInt(text) }); refetch(BillingService.method.getBudget); toast.success(m.granted({ tokens: number(BigInt(text)), name })); }} />;
+  return <Ask title={m.grant_title({ name })} about={m.grant_about()} label={m.tokens()} hint={m.grant_hint()} verb={m.grant()} initial="100000" required onClose={onClose} onSend={async (text) => { await grant.mutateAsync({ userId: user.userId, tokens: BigInt(text) }); refetch(BillingService.method.getBudget); toast.success(m.granted({ tokens: number(BigInt(text)), name })); }} />;
 }
 
 function Limit({ user, name, onClose }: { user: User; name: string; onClose: () => void }) {

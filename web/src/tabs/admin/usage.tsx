@@ -70,7 +70,7 @@ function Sums({ title, first, groups, pending, nameOf, avatar }: { title: string
   const value = (group: UsageSum): number | string => (sort.by === "group" ? nameOf(group.group).toLowerCase() : Number(sort.by === "requests" ? group.requests : sort.by === "tokens" ? tokens(group) : group.totalMs));
   const rows = (groups ?? []).toSorted((a, b) => (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0) * (sort.down ? -1 : 1));
   const head = (by: Column, label: string, right: boolean) => (
-    <th scope="col" aria-sort={sort.by === by ? (sort.down ? "descending" : "ascending") : "none"} className={cx("px-4", right ? "text-right" : "w-full text-left")}>
+    <th scope="col" aria-sort={sort.by === by ? (sort.down ? "descending" : "ascending") : "none"} className={cx("px-3 first:pl-4 last:pr-4", right ? "text-right" : "w-full text-left")}>
       <button type="button" onClick={() => setSort({ by, down: sort.by === by ? !sort.down : by !== "group" })} className="label rounded-tag whitespace-nowrap hover:text-fg">{label}{sort.by === by ? (sort.down ? " ↓" : " ↑") : ""}</button>
     </th>
   );
@@ -79,7 +79,7 @@ function Sums({ title, first, groups, pending, nameOf, avatar }: { title: string
       {pending ? <Waiting rows={3} label={m.loading()} /> : rows.length === 0 ? <p className="px-4 py-3 text-sm">{m.usage_none()}</p> : (
         <div className="overflow-x-auto" tabIndex={0} role="region" aria-label={title}>
           <table className="w-full text-sm">
-            <thead><tr className="h-8 border-b border-line">{head("group", first, false)}{head("requests", m.requests(), true)}{head("tokens", "Token", true)}{head("time", m.inference_time(), true)}</tr></thead>
+            <thead><tr className="h-8 border-b border-line">{head("group", first, false)}{head("requests", m.requests(), true)}{head("tokens", m.tokens(), true)}{head("time", m.inference_time(), true)}</tr></thead>
             <tbody>
               {rows.map((group) => (
                 <tr key={group.group} className={rowClass}>

@@ -1,11 +1,13 @@
 // Users: the list, the search, adding, and at the right the chosen person.
-import { useInfiniteQuery } from "@connectrpc/connect-query";
+import { useInfiniteQuery, useQuery } from "@connectrpc/connect-query";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { UserPlus } from "lucide-react";
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import { explain } from "../../api/errors";
 import { AuthService, Role, type User } from "../../gen/devstudio/auth/v1/auth_pb";
-import { ago } from "../../lib/format";
+import { BillingService, GroupBy } from "../../gen/devstudio/billing/v1/billing_pb";
+import { ago, number } from "../../lib/format";
+import { periodStart, timestampOf } from "../../lib/period";
 import { m } from "../../paraglide/messages";
 import { Button } from "../../ui/button";
 import { cx } from "../../ui/cx";
@@ -27,12 +29,15 @@ export default function UsersPage() {
   const all = users.data?.pages.flatMap((page) => page.users) ?? [];
   const total = users.data?.pages[0]?.total ?? 0;
   const chosen = all.find((user) => user.userId === chosenId);
+  const from = useMemo(() => timestampOf(periodStart("month")), []);
+  const usage = useQuery(BillingService.method.getUsage, { everyone: true, from, groupBy: GroupBy.USER });
+  const used = new Map(usage.data?.groups.map((sum) => [sum.group, sum.promptTokens + sum.completionTokens]));
   return (
     <Page
       title={m.users()}
       actions={
         <>
-          <SearchInput label={m.users_search()} value={query} maxLength={200} onChange={(event) => setQuery(event.target.value)} className="w-64 max-tab:min-w-0 max-tab:flex-1" />
+          <SearchInput label={m.users_search()} value={query} maxLength={200} onChange={(event) => setQuery(event.target.value)} className="w-64 max-tab:order-1 max-tab:w-full" />
           <Button tone="primary" icon={UserPlus} onClick={() => setAdding(true)}>{m.user_add()}</Button>
         </>
       }
@@ -45,21 +50,22 @@ export default function UsersPage() {
           : (
             <>
               <div className="max-tab:hidden">
-                <Table label={m.users()} head={[{ name: m.user(), wide: true }, { name: m.role() }, { name: m.state() }, { name: m.last_sign_in(), right: true }]}>
+                <Table label={m.users()} head={[{ name: m.user(), wide: true }, { name: m.role() }, { name: m.state() }, { name: m.tokens_this_month(), right: true }, { name: m.last_sign_in(), right: true }]}>
                   {all.map((user) => (
-                    <tr key={user.userId} className={cx(rowClass, "h-14", user === chosen && "bg-selected shadow-[inset_2px_0_0_var(--signal)]")}>
+                    <tr key={user.userId} className={cx(rowClass, "h-14", user === chosen && "bg-selected! shadow-[inset_2px_0_0_var(--signal)]")}>
                       <td className={cx(cellClass, "max-w-0")}><PersonButton user={user} chosen={user === chosen} onChoose={() => setChosenId(user.userId)} /></td>
                       <td className={cx(cellClass, "font-code text-xs")}>{user.role === Role.ADMIN ? "admin" : "dev"}</td>
                       <td className={cellClass}><StateTag user={user} /></td>
+                      <td className={cx(cellClass, "nums text-right text-fg")}>{usage.data ? number(used.get(user.userId) ?? 0n) : "–"}</td>
                       <td className={cx(cellClass, "nums text-right text-fg-3")}>{user.lastLoginAt ? ago(timestampMs(user.lastLoginAt)) : m.never()}</td>
                     </tr>
                   ))}
                 </Table>
               </div>
               <ul className="tab:hidden">
-                {all.map((user) => <li key={user.userId} className="flex items-center gap-2 border-b border-line px-3 py-2 last:border-b-0"><div className="min-w-0 flex-1"><PersonButton user={user} chosen={user === chosen} onChoose={() => setChosenId(user.userId)} /></div><StateTag user={user} /></li>)}
+                {all.map((user) => <li key={user.userId} className="flex min-h-14 items-center gap-2 border-b border-line px-3 py-2 last:border-b-0"><div className="min-w-0 flex-1"><PersonButton user={user} chosen={user === chosen} onChoose={() => setChosenId(user.userId)} /></div><StateTag user={user} /></li>)}
               </ul>
-              <div className="flex items-center gap-3 border-t border-line px-4 py-2 text-xs text-fg-3">{m.users_shown({ shown: all.length, total })}{users.hasNextPage && <Button small busy={users.isFetchingNextPage} onClick={() => void users.fetchNextPage()}>{m.more()}</Button>}</div>
+              <div className="flex items-center gap-3 border-t border-line px-4 py-2 text-xs text-fg-3 max-tab:px-3">{m.users_shown({ shown: all.length, total })}{users.hasNextPage && <Button small busy={users.isFetchingNextPage} onClick={() => void users.fetchNextPage()}>{m.more()}</Button>}</div>
             </>
           )}
         </Card>

@@ -1,6 +1,6 @@
 // One message of a conversation, with what it used.
 import { Copy, RefreshCw, TriangleAlert } from "lucide-react";
-import { memo } from "react";
+import { Fragment, memo } from "react";
 import { useSession } from "../../api/session";
 import { regenerate, type Cost, type Message as ChatMessage } from "../../lib/chat";
 import { clock, number, span } from "../../lib/format";
@@ -56,7 +56,7 @@ function CostLine({ cost, live }: { cost: Cost | null; live: boolean }) {
   const parts = live
     ? [m.chat_writes(), m.tokens_count({ count: cost.completion, shown: number(cost.completion) }), `${number(cost.tokensPerSecond, 1)} ${m.tokens_per_second()}`]
     : [m.tokens_in({ tokens: number(cost.prompt) }), ...(cost.cached > 0 ? [m.tokens_cached({ tokens: number(cost.cached) })] : []), m.tokens_out({ tokens: number(cost.completion) }), span(cost.totalMs), `${number(cost.tokensPerSecond, 1)} ${m.tokens_per_second()}`];
-  return <span className="nums text-xs text-fg-3" data-testid="cost">{parts.join(" · ")}</span>;
+  return <span className="nums text-xs text-fg-3" data-testid="cost">{parts.map((part, i) => <Fragment key={i}>{i > 0 && " · "}<span className="whitespace-nowrap">{part}</span></Fragment>)}</span>;
 }
 
 const Note = ({ text }: { text: string }) => <p className="mt-1 flex items-center gap-1.5 text-sm text-warn"><TriangleAlert size={14} aria-hidden />{text}</p>;

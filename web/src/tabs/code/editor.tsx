@@ -47,7 +47,7 @@ export function Editor({ path }: { path: string }) {
       fixedOverflowWidgets: true,
       bracketPairColorization: { enabled: false },
       unicodeHighlight: { ambiguousCharacters: false },
-      scrollbar: { verticalScrollbarSize: 10, horizontalScrollbarSize: 10, useShadows: false },
+      scrollbar: { verticalScrollbarSize: 10, horizontalScrollbarSize: 8, useShadows: false },
     });
     editor.current = made;
     current = made;

@@ -47,8 +47,8 @@ export function EmptyWorkspace({ onNew }: { onNew: () => void }) {
             describe();
           }}
         >
-          <Textarea aria-label={m.workspace_describe()} value={text} onChange={(event) => setText(event.target.value)} rows={3} placeholder={m.workspace_describe()} className="resize-none border-0 bg-transparent text-base" />
-          <div className="mt-1 flex items-center justify-between gap-3">
+          <Textarea aria-label={m.workspace_describe()} value={text} onChange={(event) => setText(event.target.value)} rows={3} placeholder={m.workspace_describe()} className="resize-none border-0 bg-transparent !px-1 text-base" />
+          <div className="mt-1 flex items-center justify-between gap-3 pl-1">
             <p className="text-xs text-fg-3">{m.workspace_describe_about()}</p>
             <Button type="submit" tone="primary" icon={MessageSquare} disabled={text.trim() === ""}>{m.chat_ask()}</Button>
           </div>

@@ -10,9 +10,11 @@ import { RunStatus } from "../../gen/devstudio/sandbox/v1/run_pb";
 import { Output } from "../../ui/ansi";
 import { Button, IconButton } from "../../ui/button";
 import { FaultLine } from "../../ui/fault";
+import { usePhone } from "../../ui/media";
 import { Tag } from "../../ui/tag";
 
 export function OutputPanel({ onRun }: { onRun: () => void }) {
+  const phone = usePhone();
   const run = useRuns((s) => s.current);
   const end = run && runEnd(run.running ? RunStatus.UNSPECIFIED : (run.result?.status ?? RunStatus.CANCELLED), run.result?.exitCode ?? 0);
   return (
@@ -20,7 +22,7 @@ export function OutputPanel({ onRun }: { onRun: () => void }) {
       <div className="flex h-9 shrink-0 items-center gap-2.5 border-b border-line bg-panel pr-1 pl-4 text-sm max-tab:h-11">
         <h2 className="font-medium text-fg">{m.output()}</h2>
         {run && end && !run.fault && <Tag tone={end.tone} dot={run.running}>{end.word}</Tag>}
-        {run && <span className="font-code truncate text-xs text-fg-2">{run.title}</span>}
+        {run && <span className="font-code truncate text-xs text-fg-2" title={run.title}>{phone ? run.title.split("/").at(-1) : run.title}</span>}
         {run?.result && <span className="text-xs whitespace-nowrap text-fg-3 phone-hidden">{span(run.result.wallMs)} · {isolationName(run.result.isolation)}</span>}
         <span className="flex-1" />
         {run?.running

@@ -73,7 +73,7 @@ export default function Workspace({ entries }: { entries: Entry[] }) {
 
   const editor = (
     <section aria-label={m.editor()} data-pane className="flex min-h-0 flex-1 flex-col bg-editor">
-      <div className="flex h-9 shrink-0 items-stretch border-b border-line bg-panel max-tab:h-11">
+      <div className="flex h-9 shrink-0 items-stretch border-b border-line bg-panel max-tab:h-12">
         <FileTabs onClose={close} />
         {active && (
           <div className="flex items-center gap-0.5 px-1.5">

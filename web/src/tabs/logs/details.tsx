@@ -29,7 +29,7 @@ export function Details({ row, onClose, onTrace }: { row: Row; onClose: () => vo
       </div>
       <dl className="border-t border-line px-4 py-2 text-xs">
         {facts.map(([name, value]) => (
-          <div key={name} className="grid grid-cols-[120px_1fr] gap-3 border-b border-line py-1.5 last:border-b-0"><dt className="font-code text-fg-3">{name}</dt><dd className="font-code break-all text-fg">{value}</dd></div>
+          <div key={name} className="grid grid-cols-[116px_1fr] gap-3 border-b border-line py-1.5 last:border-b-0"><dt className="font-code text-fg-3">{name}</dt><dd className="font-code break-all text-fg">{value}</dd></div>
         ))}
       </dl>
     </section>

@@ -1,6 +1,6 @@
 // The lines, newest at the bottom; only those in sight are in the page.
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { memo, useEffect, useRef, type KeyboardEvent } from "react";
+import { memo, useCallback, useEffect, useRef, type KeyboardEvent } from "react";
 import { Level } from "../../gen/devstudio/auth/v1/log_pb";
 import { number } from "../../lib/format";
 import { m } from "../../paraglide/messages";
@@ -20,6 +20,12 @@ export function timeOf(ms: number): string {
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, "0")}`;
 }
 
+/** What a line says beside its message. Ids stand in its details. */
+export function factsOf({ message, fields }: Row): string {
+  const told = ([key, value]: [string, string]) => key === "stream" || key.endsWith("_id") || (/^[A-Z_]+$/.test(value) && message.includes(value));
+  return Object.entries(fields).filter((field) => !told(field)).map(([key, value]) => `${key}=${value}`).join(" ");
+}
+
 interface Props { rows: Row[]; version: number; follow: boolean; onFollow: (follow: boolean) => void; chosen: Row | null; onChoose: (row: Row) => void }
 
 export function LogList({ rows, version, follow, onFollow, chosen, onChoose }: Props) {
@@ -31,6 +37,10 @@ export function LogList({ rows, version, follow, onFollow, chosen, onChoose }: P
   useEffect(() => {
     if (follow && scroller.current) scroller.current.scrollTop = scroller.current.scrollHeight;
   }, [follow, version]);
+  const choose = useCallback((row: Row) => {
+    onFollow(false);
+    onChoose(row);
+  }, [onFollow, onChoose]);
   const onKey = (event: KeyboardEvent) => {
     const by = event.key === "j" || event.key === "ArrowDown" ? 1 : event.key === "k" || event.key === "ArrowUp" ? -1 : 0;
     if (by === 0) return;
@@ -38,8 +48,7 @@ export function LogList({ rows, version, follow, onFollow, chosen, onChoose }: P
     const at = chosen ? rows.indexOf(chosen) : rows.length;
     const next = rows[Math.max(0, Math.min(rows.length - 1, at + by))];
     if (!next) return;
-    onFollow(false);
-    onChoose(next);
+    choose(next);
     list.scrollToIndex(rows.indexOf(next));
   };
   return (
@@ -66,7 +75,7 @@ export function LogList({ rows, version, follow, onFollow, chosen, onChoose }: P
         <div className="relative" style={{ height: list.getTotalSize() }}>
           {list.getVirtualItems().map((item) => {
             const row = rows[item.index];
-            return row && <Line key={item.key} row={row} top={item.start} height={height} phone={phone} chosen={row === chosen} onChoose={onChoose} />;
+            return row && <Line key={item.key} row={row} top={item.start} height={height} phone={phone} chosen={row === chosen} onChoose={choose} />;
           })}
         </div>
       </div>
@@ -91,7 +100,7 @@ const Line = memo(function Line({ row, top, height, phone, chosen, onChoose }: {
           <span className="w-24 shrink-0 text-fg-3">{timeOf(row.atMs)}</span>
           <span className={cx("w-12 shrink-0", levelClass(row.level))}>{levelName(row.level)}</span>
           <span className="flex w-20 shrink-0 items-center gap-1.5 text-fg-2"><ServiceDot service={row.service} />{row.service}</span>
-          <span className="min-w-0 flex-1 truncate text-fg">{row.message}</span>
+          <span className="min-w-0 flex-1 truncate whitespace-pre! text-fg">{row.message}<span className="ml-3 text-fg-3">{factsOf(row)}</span></span>
           <span className="w-16 shrink-0 truncate text-accent-text">{row.traceId.slice(0, 8)}</span>
         </>
       )}

@@ -105,12 +105,11 @@ export default function LogsTab() {
       <Bar key={queryOf(filter)} filter={filter} paused={paused} onPause={() => pause(!paused)} onSave={() => saveText("logs.ndjson", rows.map((row) => JSON.stringify(row)).join("\n"), "application/x-ndjson")}>
         <p className="flex items-center gap-1.5 text-xs whitespace-nowrap text-fg-2 max-wide:hidden">
           <span aria-hidden className={cx("size-1.5 rounded-full", paused || connection !== "open" ? "bg-fg-3" : "live-dot bg-signal")} />
-          {paused ? m.logs_paused() : connection === "open" ? m.logs_live({ rate: number(rate, rate < 10 ? 1 : 0) }) : m.disconnected()}
-          <span className="nums text-fg-3">· {m.logs_held({ count: number(rows.length) })}</span>
+          <span className="nums">{paused ? m.logs_paused() : connection === "open" ? m.logs_live({ rate: number(rate, rate < 10 ? 1 : 0) }) : m.disconnected()} <span className="text-fg-3">· {m.logs_held({ count: number(rows.length) })}</span></span>
         </p>
       </Bar>
       <Histogram rows={rows} version={bars} />
-      {details && !narrow ? <Panes id="logs" panes={[{ id: "list", min: "420px", content: list }, { id: "details", size: "400px", min: "280px", max: "640px", content: details }]} /> : list}
+      <Panes id="logs" panes={[{ id: "list", min: narrow ? "0px" : "420px", content: list }, details && !narrow && { id: "details", size: "420px", min: "280px", max: "640px", content: details }]} />
       {narrow && <Dialog open={chosen !== null} onClose={() => setChosen(null)} title={m.log_line()}><div className={cx("flex min-h-0 flex-col", phone ? "h-[60dvh]" : "h-[50dvh]")}>{details}</div></Dialog>}
     </section>
   );
@@ -128,7 +127,7 @@ function Bar({ filter, paused, onPause, onSave, children }: { filter: Filter; pa
         <SearchInput data-logs-search label={m.logs_filter_hint()} value={query} maxLength={200} onChange={(event) => { setQuery(event.target.value); if (event.target.value === "") apply(""); }} onBlur={() => { if (query !== queryOf(filter)) apply(query); }} />
       </form>
       {phone && <IconButton tone="plain" label={paused ? m.logs_go_on() : m.logs_pause()} icon={paused ? Play : Pause} onClick={onPause} />}
-      <Segmented label={m.level()} value={filter.level} onChange={(level) => setFilter({ ...filter, level })} options={levels.map((level) => ({ value: level, label: level.toUpperCase(), className: cx("font-code", level === "warn" && "text-warn", level === "error" && "text-err") }))} />
+      <Segmented label={m.level()} value={filter.level} onChange={(level) => setFilter({ ...filter, level })} options={levels.map((level) => ({ value: level, label: level.toUpperCase(), className: cx("font-code", level === "warn" && "text-warn!", level === "error" && "text-err!") }))} />
       <Menu
         align="start"
         label={m.services()}
@@ -152,5 +151,5 @@ function useNewCount(rows: Row[], follow: boolean, version: number): number {
 }
 
 function describe(filter: Filter): string {
-  return [`${m.level()} ≥ ${filter.level.toUpperCase()}`, filter.services.join(", "), filter.text && `„${filter.text}“`, filter.trace && `trace:${filter.trace.slice(0, 8)}`].filter(Boolean).join(" · ");
+  return [`${m.level()} ≥ ${filter.level.toUpperCase()}`, filter.services.join(", "), filter.text && m.quoted({ text: filter.text }), filter.trace && `trace:${filter.trace.slice(0, 8)}`].filter(Boolean).join(" · ");
 }

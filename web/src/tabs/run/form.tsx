@@ -82,7 +82,7 @@ export function RunForm({ running }: { running: boolean }) {
   useCommands("run-form", [{ id: "start-run", title: m.run_start(), group: "run", icon: Play, keys: "Mod+Enter / F5", run }]);
   return (
     <section aria-label={m.run_new()} data-pane className="flex min-h-0 flex-1 flex-col bg-panel">
-      <div className="flex h-9 shrink-0 items-center border-b border-line px-4 phone-hidden"><h2 className="label">{m.run_new()}</h2></div>
+      <div className="flex h-9 shrink-0 items-center border-b border-line px-3.5 phone-hidden"><h2 className="label">{m.run_new()}</h2></div>
       <div className="flex min-h-0 flex-1 flex-col gap-4 overflow-y-auto p-3.5">
         {engines.isPending && <Waiting rows={2} height={56} label={m.loading()} />}
         {engines.error && !engines.data && <FaultLine fault={explain(engines.error)}><Button small onClick={() => void engines.refetch()}>{m.try_again()}</Button></FaultLine>}
@@ -101,7 +101,7 @@ export function RunForm({ running }: { running: boolean }) {
             {(p) => <Select {...p} value={form.path} onChange={(path) => set({ path, ...(wasm ? {} : { runtime: runnerOf(path)?.runtime || form.runtime }) })} options={(form.path && !paths.includes(form.path) ? [form.path, ...paths] : paths).map((path) => ({ value: path, label: path }))} />}
           </Field>
         ) : (
-          <Field label={m.run_code()}>{(p) => <Textarea {...p} mono rows={6} value={form.code} onChange={(event) => set({ code: event.target.value })} placeholder={form.runtime === "node" ? 'console.log("OK")' : 'print("OK")'} />}</Field>
+          <Field label={m.run_code()}>{(p) => <Textarea {...p} mono rows={6} wrap="off" value={form.code} onChange={(event) => set({ code: event.target.value })} placeholder={form.runtime === "node" ? 'console.log("OK")' : 'print("OK")'} />}</Field>
         )}
         <More>
         <Field label={m.program_arguments()}>{(p) => <Input {...p} mono value={form.args} onChange={(event) => set({ args: event.target.value })} placeholder="--verbose 42" spellCheck={false} />}</Field>
@@ -114,7 +114,7 @@ export function RunForm({ running }: { running: boolean }) {
         </More>
         {engine && <IsolationNote engine={engine} others={shown} />}
       </div>
-      <div className="flex shrink-0 gap-2 border-t border-line p-3">
+      <div className="flex shrink-0 gap-2 border-t border-line px-3.5 py-3">
         {running
           ? <Button className="flex-1" icon={Square} onClick={() => void stopRun()}>{m.stop()}</Button>
           : <Button tone="primary" className="flex-1" icon={Play} disabled={!ready} onClick={run}>{m.run()}</Button>}
@@ -135,13 +135,12 @@ const icons: Record<string, LucideIcon> = { run: Cpu, wasm: Hexagon };
 function Tile({ engine, chosen, onChoose }: { engine: Engine; chosen: boolean; onChoose: () => void }) {
   const Icon = icons[engine.engine] ?? Box;
   return (
-    <button type="button" aria-pressed={chosen} disabled={!engine.available} title={engine.available ? engine.provider : engine.remedy} onClick={onChoose} className={cx("flex min-w-0 flex-col gap-1 rounded-ctl border px-2.5 py-2 text-left", chosen ? "border-signal bg-selected" : "border-line-2 bg-raised", engine.available ? "hover:bg-hover" : "cursor-not-allowed border-dashed bg-panel")}>
+    <button type="button" aria-pressed={chosen} disabled={!engine.available} title={engine.available ? engine.provider : engine.remedy} onClick={onChoose} className={cx("flex min-w-0 flex-col gap-1 rounded-ctl border px-2 py-2 text-left", chosen ? "border-signal bg-selected" : "border-line-2 bg-raised", engine.available ? "hover:bg-hover" : "cursor-not-allowed border-dashed bg-panel")}>
       <span className="flex items-center gap-1.5">
-        <Icon size={15} strokeWidth={1.6} aria-hidden className="shrink-0 text-fg-3" />
         <span className={cx("font-code truncate text-code", engine.available ? "font-medium text-fg" : "text-fg-3")}>{engine.engine}</span>
         <span role="img" aria-label={engine.available ? m.engine_ready() : m.engine_missing()} className={cx("ml-auto size-1.5 shrink-0 rounded-full", engine.available ? "bg-ok" : "border border-line-strong")} />
       </span>
-      <span className="truncate text-xs text-fg-3">{engine.available ? isolationName(engine.isolation) : m.engine_missing()}</span>
+      <span className="flex min-w-0 items-center gap-1.5 text-xs text-fg-3"><Icon size={14} strokeWidth={1.6} aria-hidden className="shrink-0" /><span className="truncate">{engine.available ? isolationName(engine.isolation) : m.engine_missing()}</span></span>
     </button>
   );
 }
@@ -154,7 +153,7 @@ function IsolationNote({ engine, others }: { engine: Engine; others: Engine[] })
       <div className="min-w-0">
         <p>{m.isolation_sentence({ isolation: isolationName(engine.isolation), provider: engine.provider })}</p>
         <details className="mt-1">
-          <summary className="text-fg underline underline-offset-2">{m.why()}</summary>
+          <summary className="inline-block cursor-pointer list-none text-fg underline underline-offset-2 [&::-webkit-details-marker]:hidden">{m.why()}</summary>
           {engine.facts && engine.facts.layers.length > 0 && <p className="font-code mt-1.5 text-2xs break-words">{engine.facts.layers.join(" · ")}</p>}
           {engine.facts && <p className="font-code text-2xs break-words">{Object.entries(engine.facts.limits).map(([what, how]) => `${what}: ${how}`).join(" · ")}</p>}
           {missing.map((e) => <p key={e.engine} className="mt-1.5 break-words"><span className="font-code text-2xs text-fg">{e.engine}</span>: {e.remedy}</p>)}

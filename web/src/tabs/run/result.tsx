@@ -41,7 +41,7 @@ export function Result({ title, execId, traceId, lines, running, startedAt, isol
         <dl className="grid shrink-0 grid-cols-3 border-b border-line bg-panel tab:grid-cols-5">
           <Figure name={m.result()} value={running ? m.run_running() : end.word} tone={end.tone} />
           <Figure name={m.duration()} value={span(wallMs)} />
-          <Figure name={memoryLimit > 0 ? `${m.memory()} / ${bytes(memoryLimit)}` : m.memory()} value={result && result.maxRssBytes > 0n ? bytes(result.maxRssBytes) : "–"} />
+          <Figure name={m.memory()} value={result && result.maxRssBytes > 0n ? bytes(result.maxRssBytes) : "–"} most={memoryLimit > 0 ? bytes(memoryLimit) : ""} />
           <Figure name="CPU" value={result && result.cpuMs > 0 ? span(result.cpuMs) : "–"} phoneHidden />
           <Figure name={m.isolation()} value={isolationName(isolation)} phoneHidden />
         </dl>
@@ -56,11 +56,11 @@ export function Result({ title, execId, traceId, lines, running, startedAt, isol
   );
 }
 
-function Figure({ name, value, tone, phoneHidden }: { name: string; value: string; tone?: string; phoneHidden?: boolean }) {
+function Figure({ name, value, most, tone, phoneHidden }: { name: string; value: string; most?: string; tone?: string; phoneHidden?: boolean }) {
   return (
-    <div className={cx("min-w-0 border-r border-line px-4 py-2.5 last:border-r-0", phoneHidden && "phone-hidden")}>
+    <div className={cx("@container min-w-0 border-r border-line px-4 py-2.5 last:border-r-0 max-tab:nth-3:border-r-0", phoneHidden && "phone-hidden")}>
       <dt className="label truncate">{name}</dt>
-      <dd className={cx("nums truncate text-lg font-semibold", tone === "err" ? "text-err" : tone === "warn" ? "text-warn" : tone === "live" ? "text-live" : "text-fg")}>{value}</dd>
+      <dd className={cx("nums truncate text-lg font-semibold", tone === "err" ? "text-err" : tone === "warn" ? "text-warn" : tone === "live" ? "text-live" : "text-fg")}>{value}{most && <span className="hidden text-xs font-normal text-fg-3 @min-[120px]:inline"> / {most}</span>}</dd>
     </div>
   );
 }
@@ -79,7 +79,8 @@ function Changes({ result }: { result: RunExecResponse }) {
         <p key={path} className="flex min-h-7 items-center gap-2 px-4"><FileX2 size={14} aria-hidden className="text-err" /><span className="font-code text-code text-fg">{path}</span><span className="text-xs text-err">{m.path_rejected()}: {why}</span></p>
       ))}
       <p className="font-code px-4 py-1.5 text-2xs break-words text-fg-3">
-        {[isolationName(result.isolation), ...layers, ...Object.entries(limits).map(([what, how]) => `${what}: ${how}`)].join(" · ")}
+        {[isolationName(result.isolation), ...layers].join(" · ")}
+        <span className="block">{Object.entries(limits).map(([what, how]) => `${what}:\u00a0${how}`).join(" · ")}</span>
       </p>
     </div>
   );
