@@ -135,7 +135,7 @@ describe.skipIf(!server.real)("accept_admin", () => {
   test("granted tokens let the user go on", async () => {
     await admin.getByRole("button", { name: "Grant tokens" }).click();
     const dialog = admin.getByRole("dialog", { name: `Grant tokens to ${nora.name}` });
-    await dialog.getByLabel("Token").fill("50000");
+    await dialog.getByLabel("Tokens").fill("50000");
     await dialog.getByRole("button", { name: "Grant tokens" }).click();
     await words(admin, `Granted 50,000 tokens to ${nora.name}`);
     await dev.getByRole("alert").getByRole("button", { name: "Try again" }).click();

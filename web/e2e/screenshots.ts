@@ -1,123 +1,162 @@
-// Pictures of every tab in both themes, at three widths, in German and English, against the double.
+// Pictures of every tab in both themes, at three widths, in German and English: of the running DevStudio at
+// DEVSTUDIO_E2E_URL with content that e2e/stage.ts makes there, or of the double.
 import { mkdirSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { launch, open, signIn, type View } from "./browser.ts";
 import { startDouble } from "./double/main.ts";
+import { setStage, type Stage } from "./stage.ts";
 
 const out = process.env["SCREENSHOTS"] ?? new URL("../test-results/screenshots", import.meta.url).pathname;
 const only = process.argv.slice(2);
 mkdirSync(out, { recursive: true });
 
+type Scene = (page: Page, stage: Stage) => Promise<void>;
 const button = (page: Page, name: RegExp) => page.getByRole("button", { name });
-const scenes: Record<string, (page: Page, url: string) => Promise<void>> = {
-  code: async (page, url) => {
+async function settled(page: Page, ms = 500): Promise<void> {
+  await page.mouse.move(720, 4);
+  await page.waitForTimeout(ms);
+}
+async function ask(page: Page, text: string): Promise<void> {
+  await page.getByLabel(/^(Nachricht|Message)$/).fill(text);
+  await button(page, /^(Senden|Send)$/).click();
+}
+
+/** Pictures of the person's own pages. */
+const scenes: Record<string, Scene> = {
+  code: async (page, { url }) => {
     await page.goto(`${url}/code?path=src/primes.py`);
     await page.locator(".monaco-editor .view-line").first().waitFor();
     await page.keyboard.press("F5");
-    await page.getByText("prime", { exact: false }).last().waitFor();
-    await page.waitForTimeout(900);
+    await page.getByText("exit 0").first().waitFor();
+    await settled(page, 900);
   },
-  chat: async (page, url) => {
+  chat: async (page, { url, question }) => {
     await page.goto(`${url}/chat`);
-    await page.getByLabel(/^(Nachricht|Message)$/).fill("Schreib eine Python-Funktion, die gerade Zahlen erkennt.");
-    await button(page, /^(Senden|Send)$/).click();
-    await button(page, /^(Neu erzeugen|Regenerate)$/).waitFor();
-    await page.waitForTimeout(900);
+    await ask(page, question);
+    await button(page, /^(Neu erzeugen|Regenerate)$/).waitFor({ timeout: 90_000 });
+    await settled(page, 900);
   },
-  run: async (page, url) => {
+  "chat-live": async (page, { url }) => {
+    await page.goto(`${url}/chat`);
+    await ask(page, "Explain what a sandbox is, and show a small Python program that needs one.");
+    await page.getByTestId("cost").filter({ hasText: /[4-9]\d Token|[4-9]\d tokens/i }).waitFor({ timeout: 90_000 });
+  },
+  run: async (page, { url }) => {
     await page.goto(`${url}/run`);
     await page.getByLabel(/^Code$/).last().fill('for code, word in ((31, "red"), (32, "green"), (36, "cyan")):\n    print(f"\\x1b[{code}m{word}\\x1b[0m")\nraise SystemExit(3)');
     await page.locator("section").getByRole("button", { name: /^(Ausführen|Run)$/ }).click();
     await page.getByText("exit 3").first().waitFor();
-    await page.waitForTimeout(600);
+    await settled(page);
   },
-  logs: async (page, url) => {
+  logs: async (page, { url, work }) => {
+    await work();
     await page.goto(`${url}/logs?level=debug`);
     await page.getByRole("log").getByRole("button").last().waitFor();
-    await page.waitForTimeout(600);
+    await settled(page);
   },
-  "logs-line": async (page, url) => {
+  "logs-line": async (page, { url }) => {
     await page.goto(`${url}/logs`);
-    await page.getByRole("log").getByRole("button").nth(6).click();
-    await page.waitForTimeout(500);
+    await page.getByRole("log").getByRole("button").filter({ hasText: "a chat finished" }).last().click();
+    await settled(page);
   },
-  models: async (page, url) => {
+  models: async (page, { url }) => {
     await page.goto(`${url}/admin/models`);
-    await page.waitForTimeout(5_000);
+    await settled(page, 61_000);
   },
-  users: async (page, url) => {
+  users: async (page, { url }) => {
     await page.goto(`${url}/admin/users`);
     await button(page, /Jonas Lenz/).first().waitFor();
     if ((page.viewportSize()?.width ?? 0) > 768) await page.locator("table").getByRole("button", { name: /Jonas Lenz/ }).click();
-    await page.waitForTimeout(700);
+    await settled(page, 700);
   },
-  usage: async (page, url) => {
+  "users-person": async (page, { url }) => {
+    await page.goto(`${url}/admin/users`);
+    await button(page, /Aylin Demir/).first().waitFor();
+    await button(page, /Aylin Demir/).and(page.locator(":visible")).click();
+    await settled(page, 700);
+  },
+  "users-add": async (page, { url }) => {
+    await page.goto(`${url}/admin/users`);
+    await button(page, /^(Nutzer anlegen|Nutzer hinzufügen|Add user)$/).click();
+    await settled(page);
+  },
+  usage: async (page, { url }) => {
     await page.goto(`${url}/admin/usage`);
-    await page.locator("svg[role=img] rect").first().waitFor();
-    await page.waitForTimeout(500);
+    await page.locator("svg[role=img] rect").first().waitFor({ state: "attached" });
+    await settled(page);
   },
-  account: async (page, url) => {
+  account: async (page, { url }) => {
     await page.goto(`${url}/account`);
-    await page.locator("svg[role=img] rect").first().waitFor();
-    await page.waitForTimeout(500);
+    await page.locator("svg[role=img] rect").first().waitFor({ state: "attached" });
+    await settled(page);
   },
-  palette: async (page, url) => {
+  palette: async (page, { url }) => {
     await page.goto(`${url}/code`);
-    await page.waitForTimeout(800);
+    await settled(page, 800);
     await page.keyboard.press("Control+k");
     await page.getByRole("dialog").waitFor();
     await page.keyboard.type("pr");
-    await page.waitForTimeout(400);
+    await settled(page);
   },
-  "chat-empty": async (page, url) => {
-    await page.goto(`${url}/chat`);
-    await page.waitForTimeout(800);
-  },
-  "chat-error": async (page, url) => {
-    await page.goto(`${url}/chat`);
-    await page.getByLabel(/^(Nachricht|Message)$/).fill("budget");
-    await button(page, /^(Senden|Send)$/).click();
-    await page.getByRole("alert").waitFor();
-    await page.waitForTimeout(400);
-  },
-  error: async (page, url) => {
+  error: async (page, { url }) => {
     await page.goto(`${url}/run/00000000-0000-4000-8000-000000009999`);
     await page.getByRole("alert").waitFor();
-    await page.waitForTimeout(300);
+    await settled(page);
   },
-  menu: async (page, url) => {
+  menu: async (page, { url }) => {
     await page.goto(`${url}/code`);
     await button(page, /^(Menü von|Menu of)/).click();
-    await page.waitForTimeout(400);
+    await settled(page);
   },
 };
-const apart: Record<string, (page: Page, url: string) => Promise<void>> = {
-  signin: async (page, url) => {
-    await page.goto(url);
-    await page.getByLabel(/^E-Mail$/i).fill("marie.krause@devstudio.local");
+/** What goes on while all pictures of a scene are taken at once; the returned function ends it. */
+const meanwhile: Record<string, (stage: Stage) => Promise<() => Promise<unknown>>> = {
+  models: async ({ load, download }) => {
+    const idle = load();
+    const cancel = await download();
+    return () => Promise.all([idle(), cancel()]);
   },
-  "signin-wrong": async (page, url) => {
+};
+/** Pictures for which nobody, or somebody else, is signed in. */
+const apart: Record<string, Scene> = {
+  signin: async (page, { url, person }) => {
     await page.goto(url);
-    await page.getByLabel(/^E-Mail$/i).fill("throttle@devstudio.local");
+    await page.getByLabel(/^E-Mail$/i).fill(person.email);
+  },
+  "signin-wrong": async (page, { url, person }) => {
+    await page.goto(url);
+    await page.getByLabel(/^E-Mail$/i).fill(person.email);
     await page.locator("#password").fill("wrong-one");
     await page.keyboard.press("Enter");
-    await page.waitForTimeout(500);
+    await page.getByRole("alert").and(page.locator(":visible")).waitFor();
   },
-  empty: async (page, url) => {
-    await signIn(page, url, "dev@devstudio.local", "correct horse");
-    await page.goto(`${url}/code`);
-    await page.waitForTimeout(800);
+  "chat-error": async (page, { url, spent }) => {
+    await signIn(page, url, spent.email, spent.password);
+    await page.goto(`${url}/chat`);
+    await ask(page, "What of my budget is left?");
+    await page.getByRole("alert").waitFor();
+    await settled(page);
   },
+  "empty-code": async (page, stage) => empty(page, stage, "code"),
+  "empty-chat": async (page, stage) => empty(page, stage, "chat"),
+  "empty-run": async (page, stage) => empty(page, stage, "run"),
+  "empty-logs": async (page, stage) => empty(page, stage, "logs?text=nothing-fits-this"),
+  "empty-account": async (page, stage) => empty(page, stage, "account"),
 };
+async function empty(page: Page, { url, newcomer }: Stage, path: string): Promise<void> {
+  await signIn(page, url, newcomer.email, newcomer.password);
+  await page.goto(`${url}/${path}`);
+  await settled(page, 2_500);
+}
 
-async function take(browser: Browser, url: string, name: string, view: View): Promise<void> {
-  const { context, page, complaints } = await open(browser, url, view);
+async function take(browser: Browser, stage: Stage, name: string, view: View): Promise<void> {
+  const { context, page, complaints } = await open(browser, stage.url, view);
   const file = `${name}-${view.theme === "SerialSteel" ? "steel" : "neon"}-${view.locale}-${view.width}`;
   try {
-    if (name in scenes) await signIn(page, url, "admin@devstudio.local", "correct horse");
-    await (scenes[name] ?? apart[name])?.(page, url);
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
-    if (wide) complaints.push("the page is wider than the window");
+    await context.addInitScript((kept) => { for (const [key, value] of kept) if (!localStorage.getItem(key)) localStorage.setItem(key, value); }, stage.kept);
+    if (name in scenes) await signIn(page, stage.url, stage.person.email, stage.person.password);
+    await (scenes[name] ?? apart[name])?.(page, stage);
+    if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) complaints.push("the page is wider than the window");
   } catch (cause) {
     complaints.push(String(cause).slice(0, 400));
   }
@@ -127,7 +166,18 @@ async function take(browser: Browser, url: string, name: string, view: View): Pr
   await context.close();
 }
 
-const double = await startDouble();
+/** The double as a stage: its people and files are there from its start. */
+async function double(): Promise<Stage> {
+  const { url, close } = await startDouble();
+  const password = "correct horse";
+  const dev = { email: "dev@devstudio.local", password };
+  const nothing = () => Promise.resolve();
+  return { url, person: { email: "admin@devstudio.local", password }, newcomer: dev, spent: dev, kept: [], question: "Write a Python function that tells even numbers.", work: nothing, load: () => nothing, download: () => Promise.resolve(nothing), close };
+}
+
+const address = process.env["DEVSTUDIO_E2E_URL"];
+const admin = { email: process.env["DEVSTUDIO_E2E_EMAIL"] ?? "admin@localhost", password: process.env["DEVSTUDIO_E2E_PASSWORD"] ?? "" };
+const stage = address ? await setStage(address, admin, process.env["DEVSTUDIO_E2E_HUB"] ?? "") : await double();
 const browser = await launch();
 const views: View[] = [
   { width: 1440, theme: "NeonCyberNight", locale: "de" },
@@ -139,6 +189,12 @@ const views: View[] = [
 ];
 const names = [...Object.keys(apart), ...Object.keys(scenes)].filter((name) => only.filter((o) => !/^\d+$/.test(o)).length === 0 || only.includes(name));
 const widths = only.filter((o) => /^\d+$/.test(o)).map(Number);
-for (const name of names) for (const view of views.filter((v) => widths.length === 0 || widths.includes(v.width))) await take(browser, double.url, name, view);
+for (const name of names) {
+  const end = await meanwhile[name]?.(stage);
+  const wanted = views.filter((view) => widths.length === 0 || widths.includes(view.width));
+  if (end) await Promise.all(wanted.map((view) => take(browser, stage, name, view)));
+  else for (const view of wanted) await take(browser, stage, name, view);
+  await end?.();
+}
 await browser.close();
-await double.close();
+await stage.close();
