@@ -63,7 +63,15 @@ async fn examples_are_answered_as_they_stand() {
         ("fs.write.ok", "fs.write"),
         ("fs.read.ok", "fs.read"),
         ("fs.list.all", "fs.list"),
+        ("fs.edit.hunk", "fs.edit"),
+        ("fs.merge.three_way", "fs.merge"),
+        ("fs.search.word", "fs.search"),
+        ("fs.copy.file", "fs.copy"),
+        ("fs.mkdir.one", "fs.mkdir"),
+        ("fs.history.one", "fs.history"),
+        ("fs.locks.all", "fs.locks"),
         ("fs.move.rename", "fs.move"),
+        ("fs.lock.folder", "fs.lock"),
     ] {
         let text = std::fs::read_to_string(
             crate::harness::root().join(format!("json-schemas/examples/rpc/{file}.json")),

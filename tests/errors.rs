@@ -5,7 +5,7 @@ use devstudio_proto::{
     auth::v1::{LoginRequest, UpdateUserRequest, auth_service_client::AuthServiceClient},
     llm::v1::{ChatRequest, LoadModelRequest, llm_service_client::LlmServiceClient},
     sandbox::v1::{
-        Isolation, ReadFileRequest, RunExecRequest, WriteFileRequest,
+        EditFileRequest, Hunk, Isolation, ReadFileRequest, RunExecRequest, WriteFileRequest,
         sandbox_service_client::SandboxServiceClient, workspace_service_client::WorkspaceServiceClient,
         write_file_request::Content,
     },
@@ -189,6 +189,36 @@ async fn paths_sizes_and_versions() {
     told(&dev.call("fs.read", json!({"path": "nowhere"})).await, Reason::NotFound);
     let nowhere = ReadFileRequest { path: "nowhere".into(), ..Default::default() };
     said(&read(&dev, nowhere).await, Reason::NotFound);
+}
+
+#[tokio::test]
+async fn locks_and_hunks() {
+    let dev = House::shared().await.dev().await;
+    dev.call("fs.write", json!({"path": "a", "text": "one"})).await.ok();
+    let edit = json!({"path": "a", "hunks": [{"search": "two", "replace": "three"}]});
+    told(&dev.call("fs.edit", edit).await, Reason::HunkMismatch);
+    let hunks = vec![Hunk { search: "two".into(), ..Default::default() }];
+    let mut files = WorkspaceServiceClient::new(dev.channel().await);
+    let edit = dev.request(EditFileRequest { path: "a".into(), hunks, ..Default::default() });
+    said(&files.edit_file(edit).await.unwrap_err(), Reason::HunkMismatch);
+    let held = dev.call("fs.lock", json!({"path": "a", "agentId": "coder", "ttlMs": 60000})).await.ok();
+    assert!(held["expiresAt"].is_string() && held["lockId"].is_string(), "{held}");
+    let reply = dev.call("fs.write", json!({"path": "a", "text": "x"})).await;
+    told(&reply, Reason::LockHeld);
+    assert_eq!(reply.json()["error"]["data"]["details"]["owner_agent_id"], "coder", "{}", reply.text);
+    let message = |fencing_token: i64| WriteFileRequest {
+        path: "a".into(),
+        content: Some(Content::Text("x".into())),
+        fencing_token,
+        ..Default::default()
+    };
+    said(&write(&dev, message(0)).await, Reason::LockHeld);
+    let stale = json!({"path": "a", "text": "x", "fencingToken": "99"});
+    told(&dev.call("fs.write", stale).await, Reason::StaleFence);
+    said(&write(&dev, message(99)).await, Reason::StaleFence);
+    dev.call("fs.write", json!({"path": "a", "text": "x", "fencingToken": held["fencingToken"]})).await.ok();
+    dev.call("fs.unlock", json!({"lockId": held["lockId"]})).await.ok();
+    dev.call("fs.write", json!({"path": "a", "text": "mine again"})).await.ok();
 }
 
 #[tokio::test]

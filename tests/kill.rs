@@ -144,6 +144,9 @@ async fn kill_9_of_each_child_under_load_loses_nothing() {
     )
     .await;
     let dev = house.dev().await;
+    dev.call("fs.write", json!({"path": "kept/a.txt", "text": "as it was"})).await.ok();
+    let kept = dev.call("snapshot.create", json!({"reason": "before the kills"})).await.ok();
+    let pinned = dev.call("fs.lock", json!({"path": "kept/a.txt", "pinned": true})).await.ok();
     let seen = Arc::new(Seen::default());
     let mut load = vec![tokio::spawn(write_on(dev.clone(), seen.clone()))];
     load.extend((0..CHATTERS).map(|_| tokio::spawn(chat_on(dev.clone(), seen.clone()))));
@@ -180,6 +183,12 @@ async fn kill_9_of_each_child_under_load_loses_nothing() {
         let read = dev.call("fs.read", json!({"path": path})).await.ok();
         assert_eq!(read["text"], *text, "{path} was acknowledged");
     }
+    let locks = dev.call("fs.locks", json!({})).await.ok();
+    assert_eq!(locks["locks"][0]["lockId"], pinned["lockId"], "the lock holds still: {locks}");
+    let agent = json!({"path": "kept/a.txt", "agentId": "coder"});
+    dev.call("fs.lock", agent).await.fails(409, "LOCK_HELD");
+    let snapshots = dev.call("snapshot.list", json!({})).await.ok();
+    assert_eq!(snapshots["snapshots"][0], kept["snapshot"], "{snapshots}");
     // what was left open is settled from the journal when Billing is back
     let rows =
         eventually("every request that sent something has its row", Duration::from_secs(60), || async {

@@ -7,14 +7,16 @@ use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 10] = [
     "devstudio/options/v1/options.proto",
     "devstudio/errors/v1/reason.proto",
     "devstudio/auth/v1/auth.proto",
     "devstudio/auth/v1/log.proto",
     "devstudio/billing/v1/billing.proto",
+    "devstudio/sandbox/v1/lock.proto",
     "devstudio/sandbox/v1/workspace.proto",
     "devstudio/sandbox/v1/run.proto",
+    "devstudio/sandbox/v1/snapshot.proto",
     "devstudio/llm/v1/llm.proto",
 ];
 

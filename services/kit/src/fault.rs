@@ -40,12 +40,14 @@ pub fn row(reason: Reason) -> Row {
         | Reason::FileTooLarge
         | Reason::QuotaExceeded => (PermissionDenied, 403, -32003),
         Reason::BodyTooLarge => (ResourceExhausted, 413, -32013),
-        Reason::VersionConflict => (Aborted, 409, -32010),
+        Reason::VersionConflict | Reason::StaleFence => (Aborted, 409, -32010),
         Reason::ModelNotLoaded => (FailedPrecondition, 500, -32050),
         Reason::ModelUnknown | Reason::NotFound => (NotFound, 404, -32004),
-        Reason::ModelTooLarge | Reason::IdempotencyConflict | Reason::StateConflict => {
-            (FailedPrecondition, 409, -32009)
-        }
+        Reason::ModelTooLarge
+        | Reason::IdempotencyConflict
+        | Reason::StateConflict
+        | Reason::LockHeld
+        | Reason::HunkMismatch => (FailedPrecondition, 409, -32009),
         Reason::AlreadyExists => (AlreadyExists, 409, -32009),
         Reason::TokenBudgetExceeded | Reason::RateLimited | Reason::QueueFull => {
             (ResourceExhausted, 429, -32029)

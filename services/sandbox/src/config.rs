@@ -52,6 +52,10 @@ pub struct Config {
     #[arg(long, env = "DEVSTUDIO_WORKSPACE_FILES", default_value_t = 10_000,
         value_parser = clap::value_parser!(u32).range(1..=1000000))]
     pub workspace_files: u32,
+    /// Workspaces that a person may have.
+    #[arg(long, env = "DEVSTUDIO_WORKSPACES", default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(1..=100000))]
+    pub workspaces: u32,
     /// Operations that a WebAssembly module may do.
     #[arg(long, env = "DEVSTUDIO_WASM_FUEL", default_value_t = 100_000_000_000)]
     pub wasm_fuel: u64,
@@ -75,6 +79,7 @@ impl Default for Config {
             run_keep_days: 30,
             workspace_quota_mib: 256,
             workspace_files: 10_000,
+            workspaces: 100,
             wasm_fuel: 100_000_000_000,
             sandbox_init: None,
         }

@@ -205,6 +205,8 @@ pub struct Job {
     pub memory_bytes: u64,
     /// Its workspace.
     pub workspace_id: Option<Uuid>,
+    /// What it changes is written as the holder of this lock; 0: as the person.
+    pub fencing_token: i64,
     /// The workspace as programs see it; set for engines that want it.
     pub view: Option<View>,
     /// Cancels it.

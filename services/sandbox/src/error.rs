@@ -3,6 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use devstudio_proto::Reason;
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 /// When it is worth asking a full queue again.
@@ -50,6 +51,34 @@ pub enum SandboxError {
         current_version: i64,
         /// The hash it has; empty where there is no such file.
         current_sha256: String,
+    },
+    /// Another's lock is in the way.
+    #[error("{path:?} is locked by {}", owner(lock))]
+    LockHeld {
+        /// The path that was to be written or locked.
+        path: String,
+        /// The lock.
+        lock: Box<crate::lock::Lock>,
+    },
+    /// The lock to write with does not hold any more, or covers another path.
+    #[error("the lock to write {path:?} with does not hold")]
+    StaleFence {
+        /// The path that was to be written.
+        path: String,
+    },
+    /// A hunk's text is not there, or not exactly once.
+    #[error("hunk {hunk}: its text occurs {found} times")]
+    HunkMismatch {
+        /// Which hunk, from 1.
+        hunk: usize,
+        /// How often its text occurs.
+        found: usize,
+    },
+    /// The thing is not in a state in which this can be done.
+    #[error("{why}")]
+    State {
+        /// Why not.
+        why: &'static str,
     },
     /// There is no such thing, or it is somebody else's.
     #[error("no such {what}")]
@@ -141,6 +170,10 @@ impl SandboxError {
             Self::FileTooLarge { .. } => Reason::FileTooLarge,
             Self::QuotaExceeded { .. } => Reason::QuotaExceeded,
             Self::VersionConflict { .. } => Reason::VersionConflict,
+            Self::LockHeld { .. } => Reason::LockHeld,
+            Self::StaleFence { .. } => Reason::StaleFence,
+            Self::HunkMismatch { .. } => Reason::HunkMismatch,
+            Self::State { .. } => Reason::StateConflict,
             Self::NotFound { .. } => Reason::NotFound,
             Self::AlreadyExists { .. } => Reason::AlreadyExists,
             Self::Invalid { .. } => Reason::SchemaViolation,
@@ -169,6 +202,18 @@ impl SandboxError {
                 ("current_version", current_version.to_string()),
                 ("current_sha256", current_sha256.clone()),
             ],
+            Self::LockHeld { path, lock } => vec![
+                ("lock_id", lock.lock_id.to_string()),
+                ("owner_user_id", lock.holder.user_id.to_string()),
+                ("owner_agent_id", lock.holder.agent.clone()),
+                ("owner_task_id", lock.holder.task_id.map(|id| id.to_string()).unwrap_or_default()),
+                ("expires_at", lock.expires_at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()),
+                ("path", path.clone()),
+                ("locked_by_path", lock.path.to_string()),
+            ],
+            Self::HunkMismatch { hunk, found } => {
+                vec![("hunk", hunk.to_string()), ("found", found.to_string())]
+            }
             Self::Invalid { pointer, keyword, .. } => {
                 vec![("pointer", (*pointer).to_owned()), ("keyword", (*keyword).to_owned())]
             }
@@ -187,6 +232,10 @@ impl SandboxError {
         };
         pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
+}
+
+fn owner(lock: &crate::lock::Lock) -> &str {
+    if lock.holder.agent.is_empty() { "a person" } else { &lock.holder.agent }
 }
 
 /// Says what was being done when the system refused.

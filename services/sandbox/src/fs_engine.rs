@@ -9,7 +9,9 @@ use crate::{
     engine::{Engine, EngineInfo, Facts, FsOp, Isolation, Job, Outcome, Program, Status},
     error::SandboxError,
     fs::JailPath,
+    lock::Writer,
     process::pump::{MAX_OUTPUT_BYTES, Sink, Stream},
+    store::Seen,
     tree::Trees,
 };
 
@@ -43,10 +45,11 @@ impl Fs {
     async fn act(&self, job: &Job, op: &FsOp) -> Result<Vec<u8>, SandboxError> {
         let workspace_id = job.workspace_id.ok_or(SandboxError::NotFound { what: "workspace" })?;
         let user_id = job.user_id;
+        let writer = Writer { user_id, fencing_token: job.fencing_token };
         match op {
             FsOp::Write { path, text } => {
                 let path = JailPath::file(path)?;
-                self.trees.write(user_id, workspace_id, &path, text.as_bytes(), None).await?;
+                self.trees.write(writer, workspace_id, &path, text.as_bytes(), None).await?;
                 Ok(Vec::new())
             }
             FsOp::Read { path } => {
@@ -55,17 +58,21 @@ impl Fs {
             }
             FsOp::List { path } => {
                 let path = JailPath::folder(path)?;
-                let files = self.trees.list(user_id, workspace_id, &path).await?;
-                Ok(files.iter().flat_map(|file| [file.path.as_bytes(), b"\n"]).flatten().copied().collect())
+                let seen = self.trees.list(user_id, workspace_id, &path).await?;
+                let files = seen.iter().filter_map(|seen| match seen {
+                    Seen::File(file) => Some([file.path.as_bytes(), b"\n"]),
+                    _ => None,
+                });
+                Ok(files.flatten().flatten().copied().collect())
             }
             FsOp::Delete { path } => {
                 let path = JailPath::file(path)?;
-                self.trees.delete(user_id, workspace_id, &path, None).await?;
+                self.trees.delete(writer, workspace_id, &path, None).await?;
                 Ok(Vec::new())
             }
             FsOp::Move { from, to } => {
                 let (from, to) = (JailPath::file(from)?, JailPath::file(to)?);
-                self.trees.rename(user_id, workspace_id, &from, &to).await?;
+                self.trees.rename(writer, workspace_id, &from, &to).await?;
                 Ok(Vec::new())
             }
         }

@@ -323,6 +323,7 @@ pub fn trial(runtime: &Runtime) -> Job {
         timeout: Duration::from_secs(20),
         memory_bytes: 256 * 1024 * 1024,
         workspace_id: None,
+        fencing_token: 0,
         view: None,
         cancel: Default::default(),
     }

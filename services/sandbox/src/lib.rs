@@ -6,20 +6,24 @@
 //! the one writer. [`fs`] is the jail through which every file of a workspace is touched.
 
 mod config;
+mod edit;
 pub mod engine;
 pub mod error;
 pub mod fs;
 mod fs_engine;
 pub mod gvisor;
+pub mod lock;
 mod metrics;
 pub mod micro;
 mod pack;
 pub mod process;
 pub mod run;
+mod search;
 mod service;
 pub mod store;
 pub mod tree;
 pub mod wasm;
+mod watch;
 
 use std::{
     os::unix::fs::PermissionsExt as _,
@@ -29,7 +33,8 @@ use std::{
 
 use devstudio_kit::{clock::Clock, logs::Log, server::MAX_MESSAGE_BYTES};
 use devstudio_proto::sandbox::v1::{
-    sandbox_service_server::SandboxServiceServer, workspace_service_server::WorkspaceServiceServer,
+    lock_service_server::LockServiceServer, sandbox_service_server::SandboxServiceServer,
+    snapshot_service_server::SnapshotServiceServer, workspace_service_server::WorkspaceServiceServer,
 };
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
@@ -112,6 +117,7 @@ impl Sandbox {
         let quota = Quota {
             bytes: u64::from(config.workspace_quota_mib) * MIB,
             files: config.workspace_files.into(),
+            workspaces: config.workspaces,
         };
         let trees = Trees::new(store.clone(), clock.clone(), folder.join("ws"), owner, quota)?;
         let wasm = wasm::Settings { cache: folder.join("wasm"), fuel: config.wasm_fuel, warm: true };
@@ -145,19 +151,27 @@ impl Sandbox {
         Ok(Self { dispatcher, trees })
     }
 
-    /// SandboxService and WorkspaceService, to be laid under `kit::server::guarded`.
+    /// SandboxService, WorkspaceService, LockService and SnapshotService, to be laid under `kit::server::guarded`.
     pub fn routes(&self) -> Routes {
         let sandbox = SandboxServiceServer::new(service::Sandbox { dispatcher: self.dispatcher.clone() })
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
             .accept_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Gzip);
-        let workspaces = WorkspaceServiceServer::new(service::Workspaces { trees: self.trees.clone() })
+        let trees = service::Workspaces { trees: self.trees.clone() };
+        let workspaces = WorkspaceServiceServer::new(trees.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
             .accept_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Gzip);
-        Routes::new(sandbox).add_service(workspaces)
+        let locks = LockServiceServer::new(trees.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Gzip);
+        let snapshots = SnapshotServiceServer::new(trees)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Gzip);
+        Routes::new(sandbox).add_service(workspaces).add_service(locks).add_service(snapshots)
     }
 
     /// The engines of this machine.
@@ -168,6 +182,7 @@ impl Sandbox {
     /// Cancels all runs: the service goes.
     pub fn stop(&self) {
         self.dispatcher.cancel_all();
+        self.trees.stop();
     }
 }
 

@@ -1,20 +1,17 @@
 //! Between the contract's messages and the sandbox's own types.
 
-use std::collections::BTreeMap;
+mod files;
 
 use devstudio_kit::{Fault, Reason, clock};
 use devstudio_proto::sandbox::v1 as proto;
 use uuid::Uuid;
 
+pub use self::files::*;
 use crate::{
     engine::{EngineInfo, Facts, FsOp, Isolation, Status},
     process::pump::Stream,
     run::{Finished, Progress, Request},
-    store::{
-        File, Workspace,
-        runs::{EndedRun, StoredRun},
-    },
-    tree::Quota,
+    store::runs::{EndedRun, StoredRun},
 };
 
 fn invalid(pointer: &str, message: &str) -> Fault {
@@ -101,6 +98,7 @@ pub fn request(message: proto::RunExecRequest) -> Result<Request, Fault> {
         args: message.args,
         env: message.env,
         function: message.function,
+        fencing_token: message.fencing_token,
         ops,
     })
 }
@@ -138,6 +136,7 @@ fn stored_request(value: serde_json::Value) -> Option<proto::RunExecRequest> {
         path: stored.path,
         module: Vec::new(),
         module_sha256: stored.module_sha256,
+        fencing_token: 0,
         stdin: stored.stdin,
         args: stored.args,
         env: stored.env,
@@ -268,43 +267,4 @@ pub fn engine(info: &EngineInfo) -> proto::Engine {
         remedy: info.remedy.clone(),
         provider: info.provider.clone(),
     }
-}
-
-pub fn workspace(workspace: Workspace, quota: Quota) -> proto::Workspace {
-    proto::Workspace {
-        workspace_id: workspace.workspace_id.to_string(),
-        name: workspace.name,
-        created_at: Some(clock::timestamp(workspace.created_at)),
-        used_bytes: workspace.used_bytes,
-        quota_bytes: i64::try_from(quota.bytes).unwrap_or(i64::MAX),
-        file_count: i32::try_from(workspace.file_count).unwrap_or(i32::MAX),
-        file_quota: i32::try_from(quota.files).unwrap_or(i32::MAX),
-    }
-}
-
-/// Files and the folders above them, below `prefix`, sorted by path.
-pub fn entries(files: Vec<File>, prefix: &str) -> Vec<proto::Entry> {
-    let mut entries: BTreeMap<String, proto::Entry> = BTreeMap::new();
-    for file in files {
-        for (at, _) in file.path.match_indices('/') {
-            let folder = &file.path[..at];
-            if folder.len() > prefix.len() {
-                entries.entry(folder.to_owned()).or_insert_with(|| proto::Entry {
-                    path: folder.to_owned(),
-                    kind: proto::EntryKind::Folder.into(),
-                    ..Default::default()
-                });
-            }
-        }
-        let entry = proto::Entry {
-            path: file.path.clone(),
-            kind: proto::EntryKind::File.into(),
-            version: file.version,
-            sha256: hex::encode(file.sha256),
-            size_bytes: file.size_bytes as i32,
-            updated_at: Some(clock::timestamp(file.updated_at)),
-        };
-        entries.insert(file.path, entry);
-    }
-    entries.into_values().collect()
 }

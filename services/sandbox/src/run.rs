@@ -26,6 +26,7 @@ pub use self::request::Request;
 use crate::{
     engine::{Engine, Isolation, Job, Outcome, Program, Registry, Status},
     error::SandboxError,
+    lock::Writer,
     metrics::{Active, RUNTIME},
     process::pump::{Event, Sink, Stream},
     store::{
@@ -277,7 +278,10 @@ impl Dispatcher {
                 let synced = match (job.workspace_id, outcome.status) {
                     // What a cancelled run wrote is dropped: nobody waits for it.
                     (_, Status::Cancelled) | (None, _) => Ok(Synced::default()),
-                    (Some(workspace_id), _) => deps.trees.apply(job.user_id, workspace_id, changes).await,
+                    (Some(workspace_id), _) => {
+                        let writer = Writer { user_id: job.user_id, fencing_token: job.fencing_token };
+                        deps.trees.apply(writer, workspace_id, changes).await
+                    }
                 };
                 (
                     Ok(outcome),
@@ -315,6 +319,7 @@ impl Dispatcher {
         if left > 0 {
             tracing::warn!(left, "runs of an earlier service were ended");
         }
+        deps.store.sweep_trees().await?;
         deps.store.sweep_blobs(now).await.map(drop)
     }
 }

@@ -1,8 +1,13 @@
-//! All SQL of the sandbox: workspaces, files, contents and runs. The owner is in every condition.
+//! All SQL of the sandbox: workspaces, files, contents, locks, snapshots and runs. The owner is in every condition.
 
+pub mod change;
+pub mod locks;
 pub mod runs;
+pub mod snapshots;
 
-use sqlx::{PgPool, Postgres, Row as _, Transaction, postgres::PgRow};
+use std::collections::HashMap;
+
+use sqlx::{PgPool, Postgres, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -24,6 +29,10 @@ pub struct Workspace {
     pub used_bytes: i64,
     /// Its files.
     pub file_count: i64,
+    /// Counts its changes.
+    pub seq: i64,
+    /// The one that is meant where none is named.
+    pub is_default: bool,
 }
 
 /// A file that is there.
@@ -39,6 +48,39 @@ pub struct File {
     pub size_bytes: i64,
     /// When it last changed.
     pub updated_at: OffsetDateTime,
+    /// How that change came.
+    pub trace: Trace,
+}
+
+/// How a file came to its state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// It is not text.
+    pub is_binary: bool,
+    /// Lines that came.
+    pub lines_added: i32,
+    /// Lines that went.
+    pub lines_removed: i32,
+    /// The agent that changed it; empty where a person did.
+    pub agent: String,
+}
+
+/// What stands at a path, or stood there.
+#[derive(Debug, Clone)]
+pub enum Seen {
+    /// A file.
+    File(File),
+    /// A folder that somebody made.
+    Folder {
+        /// Its path.
+        path: String,
+        /// When it was made.
+        updated_at: OffsetDateTime,
+    },
+    /// A file that is gone.
+    GoneFile(String),
+    /// A folder that is gone.
+    GoneFolder(String),
 }
 
 /// The sandbox's tables.
@@ -54,6 +96,8 @@ fn workspace(row: &PgRow) -> Result<Workspace, sqlx::Error> {
         created_at: row.try_get("created_at")?,
         used_bytes: row.try_get("used_bytes")?,
         file_count: row.try_get("file_count")?,
+        seq: row.try_get("seq")?,
+        is_default: row.try_get("is_default")?,
     })
 }
 
@@ -68,11 +112,18 @@ fn file(row: &PgRow) -> Result<File, sqlx::Error> {
         sha256: hash(row.try_get("sha256")?)?,
         size_bytes: row.try_get("size_bytes")?,
         updated_at: row.try_get("updated_at")?,
+        trace: Trace {
+            is_binary: row.try_get("is_binary")?,
+            lines_added: row.try_get("lines_added")?,
+            lines_removed: row.try_get("lines_removed")?,
+            agent: row.try_get("changed_by_agent")?,
+        },
     })
 }
 
-const FILE: &str = "path, version, sha256, size_bytes, updated_at";
-const WORKSPACE: &str = "workspace_id, name, created_at, used_bytes, file_count";
+const FILE: &str =
+    "path, version, sha256, size_bytes, updated_at, is_binary, lines_added, lines_removed, changed_by_agent";
+const WORKSPACE: &str = "workspace_id, name, created_at, used_bytes, file_count, seq, is_default";
 
 impl Store {
     /// On connections in the role `devstudio_sandbox`.
@@ -186,6 +237,7 @@ impl Store {
         let swept = sqlx::query(
             "delete from blobs b where used_at < $1
                and not exists (select 1 from files f where f.sha256 = b.sha256)
+               and not exists (select 1 from snapshot_entries e where e.sha256 = b.sha256)
                and not exists (select 1 from exec_runs r where r.module_sha256 = b.sha256)",
         )
         .bind(now - time::Duration::days(1))
@@ -194,19 +246,144 @@ impl Store {
         Ok(swept.rows_affected())
     }
 
-    /// Starts a change of a workspace; others wait until it is committed or dropped.
-    pub async fn change(&self, user_id: Uuid, workspace_id: Uuid) -> Result<Change, SandboxError> {
-        let mut transaction = self.pool.begin().await?;
-        let sql =
-            format!("select {WORKSPACE} from workspaces where workspace_id = $1 and user_id = $2 for update");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+    /// Contents by their hashes. Hashes come from rows of an owner, never from a caller.
+    pub async fn blobs(&self, hashes: &[Hash]) -> Result<HashMap<Hash, Vec<u8>>, SandboxError> {
+        let wanted: Vec<&[u8]> = hashes.iter().map(|hash| &hash[..]).collect();
+        let rows = sqlx::query("select sha256, bytes from blobs where sha256 = any($1)")
+            .bind(wanted)
+            .fetch_all(&self.pool)
+            .await?;
+        let read = |row: &PgRow| Ok((hash(row.try_get("sha256")?)?, row.try_get("bytes")?));
+        Ok(rows.iter().map(read).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    /// The folders that somebody made at or below a path, by path.
+    pub async fn folders(
+        &self,
+        user_id: Uuid,
+        workspace_id: Uuid,
+        below: &JailPath,
+    ) -> Result<Vec<(String, OffsetDateTime)>, SandboxError> {
+        Ok(sqlx::query_as(
+            "select path, updated_at from folders join workspaces using (workspace_id)
+             where workspace_id = $1 and user_id = $2 and not removed
+               and ($3 = '' or path = $3 or starts_with(path, $3 || '/')) order by path",
+        )
+        .bind(workspace_id)
+        .bind(user_id)
+        .bind(below.as_str())
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// What changed in a person's workspace after the change `after`, by path; and the last change.
+    pub async fn changes(
+        &self,
+        user_id: Uuid,
+        workspace_id: Uuid,
+        after: i64,
+    ) -> Result<(Vec<Seen>, i64), SandboxError> {
+        // the number first: what is committed meanwhile is told again
+        let last: i64 =
+            sqlx::query_scalar("select seq from workspaces where workspace_id = $1 and user_id = $2")
+                .bind(workspace_id)
+                .bind(user_id)
+                .fetch_optional(&self.pool)
+                .await?
+                .ok_or(SandboxError::NotFound { what: "workspace" })?;
+        if last <= after {
+            return Ok((Vec::new(), last));
+        }
+        // a first look has no use for what is gone
+        let alive = if after == 0 { "and sha256 is not null" } else { "" };
+        let sql = format!("select {FILE} from files where workspace_id = $1 and seq > $2 {alive}");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(workspace_id)
+            .bind(after)
+            .fetch_all(&self.pool)
+            .await?;
+        let mut seen: Vec<(String, Seen)> = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let path: String = row.try_get("path")?;
+            let gone = row.try_get::<Option<Vec<u8>>, _>("sha256")?.is_none();
+            seen.push((path.clone(), if gone { Seen::GoneFile(path) } else { Seen::File(file(row)?) }));
+        }
+        let rows: Vec<(String, bool, OffsetDateTime)> = sqlx::query_as(
+            "select path, removed, updated_at from folders where workspace_id = $1 and seq > $2",
+        )
+        .bind(workspace_id)
+        .bind(after)
+        .fetch_all(&self.pool)
+        .await?;
+        for (path, removed, updated_at) in rows {
+            match removed {
+                true if after == 0 => {}
+                true => seen.push((path.clone(), Seen::GoneFolder(path))),
+                false => seen.push((path.clone(), Seen::Folder { path, updated_at })),
+            }
+        }
+        seen.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok((seen.into_iter().map(|(_, seen)| seen).collect(), last))
+    }
+
+    /// Makes a workspace; the person has at most `most`.
+    pub async fn make_workspace(
+        &self,
+        user_id: Uuid,
+        name: &str,
+        most: u32,
+        now: OffsetDateTime,
+    ) -> Result<Uuid, SandboxError> {
+        let workspace_id = Uuid::now_v7();
+        let made = sqlx::query(
+            "insert into workspaces (workspace_id, user_id, name, created_at)
+             select $1, $2, $3, $4 where (select count(*) from workspaces where user_id = $2) < $5",
+        )
+        .bind(workspace_id)
+        .bind(user_id)
+        .bind(name)
+        .bind(now)
+        .bind(i64::from(most))
+        .execute(&self.pool)
+        .await?;
+        match made.rows_affected() {
+            0 => {
+                let most = most.into();
+                Err(SandboxError::QuotaExceeded { unit: "workspaces", limit: most, used: most })
+            }
+            _ => Ok(workspace_id),
+        }
+    }
+
+    /// Gives a workspace another name.
+    pub async fn rename_workspace(
+        &self,
+        user_id: Uuid,
+        workspace_id: Uuid,
+        name: &str,
+    ) -> Result<(), SandboxError> {
+        let done = sqlx::query("update workspaces set name = $3 where workspace_id = $1 and user_id = $2")
             .bind(workspace_id)
             .bind(user_id)
-            .fetch_optional(&mut *transaction)
+            .bind(name)
+            .execute(&self.pool)
             .await?;
-        let workspace =
-            row.as_ref().map(workspace).transpose()?.ok_or(SandboxError::NotFound { what: "workspace" })?;
-        Ok(Change { transaction, workspace })
+        if done.rows_affected() == 0 { Err(SandboxError::NotFound { what: "workspace" }) } else { Ok(()) }
+    }
+
+    /// Deletes a workspace with all that is in it; not the default one.
+    pub async fn delete_workspace(&self, user_id: Uuid, workspace_id: Uuid) -> Result<(), SandboxError> {
+        let done =
+            sqlx::query("delete from workspaces where workspace_id = $1 and user_id = $2 and not is_default")
+                .bind(workspace_id)
+                .bind(user_id)
+                .execute(&self.pool)
+                .await?;
+        if done.rows_affected() > 0 {
+            return Ok(());
+        }
+        self.must_own(user_id, workspace_id).await?;
+        Err(SandboxError::State { why: "the default workspace stays" })
     }
 }
 
@@ -226,124 +403,4 @@ async fn keep_blob(
     .execute(executor)
     .await?;
     Ok(())
-}
-
-/// A change of one workspace, in one transaction that holds its row.
-pub struct Change {
-    transaction: Transaction<'static, Postgres>,
-    /// The workspace as it is within the change.
-    pub workspace: Workspace,
-}
-
-impl Change {
-    /// A file as it is within the change.
-    pub async fn file(&mut self, path: &JailPath) -> Result<Option<File>, SandboxError> {
-        let sql =
-            format!("select {FILE} from files where workspace_id = $1 and path = $2 and sha256 is not null");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(self.workspace.workspace_id)
-            .bind(path.as_str())
-            .fetch_optional(&mut *self.transaction)
-            .await?;
-        Ok(row.as_ref().map(file).transpose()?)
-    }
-
-    /// The files at or below a path.
-    pub async fn files(&mut self, below: &JailPath) -> Result<Vec<File>, SandboxError> {
-        let sql = format!(
-            "select {FILE} from files where workspace_id = $1 and sha256 is not null
-               and ($2 = '' or path = $2 or starts_with(path, $2 || '/')) order by path"
-        );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(self.workspace.workspace_id)
-            .bind(below.as_str())
-            .fetch_all(&mut *self.transaction)
-            .await?;
-        Ok(rows.iter().map(file).collect::<Result<_, _>>()?)
-    }
-
-    /// A file that stands where a folder of `path` would have to be, or below `path` as if it were a folder.
-    pub async fn in_the_way(&mut self, path: &JailPath) -> Result<Option<String>, SandboxError> {
-        let above: Vec<String> =
-            path.as_str().match_indices('/').map(|(at, _)| path.as_str()[..at].to_owned()).collect();
-        Ok(sqlx::query_scalar(
-            "select path from files where workspace_id = $1 and sha256 is not null
-               and (path = any($2) or starts_with(path, $3 || '/')) limit 1",
-        )
-        .bind(self.workspace.workspace_id)
-        .bind(above)
-        .bind(path.as_str())
-        .fetch_optional(&mut *self.transaction)
-        .await?)
-    }
-
-    /// Writes a file; answers its new version. `old` is the file as it was.
-    pub async fn put(
-        &mut self,
-        path: &JailPath,
-        sha256: &Hash,
-        bytes: &[u8],
-        old: Option<&File>,
-        now: OffsetDateTime,
-    ) -> Result<i64, SandboxError> {
-        keep_blob(&mut *self.transaction, sha256, bytes, now).await?;
-        self.name(path, sha256, bytes.len() as i64, old, now).await
-    }
-
-    /// Gives a content that is kept already to a path.
-    pub async fn name(
-        &mut self,
-        path: &JailPath,
-        sha256: &Hash,
-        size_bytes: i64,
-        old: Option<&File>,
-        now: OffsetDateTime,
-    ) -> Result<i64, SandboxError> {
-        let version = sqlx::query_scalar(
-            "insert into files (workspace_id, path, version, sha256, size_bytes, updated_at)
-             values ($1, $2, 1, $3, $4, $5)
-             on conflict on constraint files_pkey do update
-               set version = files.version + 1, sha256 = excluded.sha256, size_bytes = excluded.size_bytes,
-                   updated_at = excluded.updated_at
-             returning version",
-        )
-        .bind(self.workspace.workspace_id)
-        .bind(path.as_str())
-        .bind(&sha256[..])
-        .bind(size_bytes)
-        .bind(now)
-        .fetch_one(&mut *self.transaction)
-        .await?;
-        self.workspace.used_bytes += size_bytes - old.map_or(0, |old| old.size_bytes);
-        self.workspace.file_count += i64::from(old.is_none());
-        Ok(version)
-    }
-
-    /// Deletes files; their versions go on counting.
-    pub async fn delete(&mut self, files: &[File], now: OffsetDateTime) -> Result<(), SandboxError> {
-        let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
-        sqlx::query(
-            "update files set sha256 = null, size_bytes = 0, updated_at = $3
-             where workspace_id = $1 and path = any($2) and sha256 is not null",
-        )
-        .bind(self.workspace.workspace_id)
-        .bind(paths)
-        .bind(now)
-        .execute(&mut *self.transaction)
-        .await?;
-        self.workspace.used_bytes -= files.iter().map(|file| file.size_bytes).sum::<i64>();
-        self.workspace.file_count -= files.len() as i64;
-        Ok(())
-    }
-
-    /// Makes the change stand.
-    pub async fn commit(mut self) -> Result<(), SandboxError> {
-        sqlx::query("update workspaces set used_bytes = $2, file_count = $3 where workspace_id = $1")
-            .bind(self.workspace.workspace_id)
-            .bind(self.workspace.used_bytes)
-            .bind(self.workspace.file_count)
-            .execute(&mut *self.transaction)
-            .await?;
-        Ok(self.transaction.commit().await?)
-    }
 }

@@ -1,29 +1,40 @@
 //! Workspaces: the one writer of files, and the working copies that programs see.
 //!
-//! PostgreSQL is the truth; an answered write is a committed row. A working copy is made from it when it is first
-//! needed, and is never edited while a run has it as the lower layer of its overlay: what changes meanwhile is
-//! brought in when the last run has gone, or goes into a new copy when another run starts before that.
+//! PostgreSQL is the truth; an answered write is a committed row. Locks, versions, the limit of a file and the quota
+//! are kept here and nowhere else, whoever writes: a person, an agent, a program, a snapshot that is restored.
+
+mod copies;
+mod locks;
+mod snapshots;
+mod text;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    path::PathBuf,
+    sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
 use devstudio_kit::clock::Clock;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex as AsyncMutex;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::copies::{Copy, present};
+pub use self::{
+    copies::Lease,
+    snapshots::{Differences, How},
+    text::Found,
+};
+
 use crate::{
-    engine::View,
+    edit,
     error::{Doing as _, SandboxError},
-    fs::{self, Jail, JailPath, MAX_FILE_BYTES},
+    fs::{self, JailPath, MAX_FILE_BYTES},
+    lock::{Scope, Writer},
     process::changes::Change as Difference,
-    store::{Change, File, Hash, Store, Workspace},
+    store::{File, Hash, Seen, Store, Trace, Workspace, change::Change},
+    watch::{Ear, Hub},
 };
 
 /// How much a workspace may hold.
@@ -33,6 +44,8 @@ pub struct Quota {
     pub bytes: u64,
     /// Its files.
     pub files: u64,
+    /// Workspaces of a person.
+    pub workspaces: u32,
 }
 
 /// Workspaces of this machine. Cheap to clone.
@@ -41,56 +54,14 @@ pub struct Trees(Arc<Inner>);
 
 struct Inner {
     store: Store,
+    hub: Hub,
+    stop: CancellationToken,
     clock: Clock,
     root: PathBuf,
     owner: Option<(u32, u32)>,
     quota: Quota,
     copies: Mutex<HashMap<Uuid, Arc<AsyncMutex<Option<Copy>>>>>,
     made: AtomicU64,
-}
-
-/// A working copy, and what of it is behind the truth.
-struct Copy {
-    folder: Arc<Folder>,
-    behind: BTreeSet<JailPath>,
-}
-
-impl Copy {
-    /// What stands at a path is as the truth has it.
-    fn is_current(&self, path: &JailPath) -> bool {
-        !self.behind.iter().any(|behind| path.is_within(behind))
-    }
-}
-
-/// The folder of a working copy; removed with its last user once it is out of use.
-#[derive(Debug)]
-struct Folder {
-    path: PathBuf,
-    retired: AtomicBool,
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if self.retired.load(Ordering::Acquire)
-            && let Err(error) = std::fs::remove_dir_all(&self.path)
-        {
-            tracing::warn!(%error, "an old working copy could not be removed");
-        }
-    }
-}
-
-/// A run's hold on a working copy.
-#[derive(Debug)]
-pub struct Lease {
-    folder: Arc<Folder>,
-    workspace_id: Uuid,
-}
-
-impl Lease {
-    /// What the run sees.
-    pub fn view(&self) -> View {
-        View { workspace_id: self.workspace_id, folder: self.folder.path.clone() }
-    }
 }
 
 /// What a run's changes came to.
@@ -118,7 +89,8 @@ impl Trees {
             std::fs::remove_dir_all(&path).doing("removing an old working copy")?;
         }
         let (copies, made) = (Mutex::default(), AtomicU64::new(0));
-        Ok(Self(Arc::new(Inner { store, clock, root, owner, quota, copies, made })))
+        let (hub, stop) = (Hub::start(store.clone()), CancellationToken::new());
+        Ok(Self(Arc::new(Inner { store, hub, stop, clock, root, owner, quota, copies, made })))
     }
 
     /// The quota of every workspace.
@@ -143,57 +115,93 @@ impl Trees {
     /// Writes a whole file.
     pub async fn write(
         &self,
-        user_id: Uuid,
+        writer: Writer,
         workspace_id: Uuid,
         path: &JailPath,
         content: &[u8],
         if_version: Option<i64>,
     ) -> Result<File, SandboxError> {
-        if content.len() as u64 > MAX_FILE_BYTES {
-            let size_bytes = content.len() as u64;
-            return Err(SandboxError::FileTooLarge { limit_bytes: MAX_FILE_BYTES, size_bytes });
-        }
-        let cell = self.cell(workspace_id);
-        let mut cell = cell.lock().await;
-        let mut copy = present(&mut cell);
-        if let Some(copy) = copy.as_deref().filter(|copy| copy.is_current(path)) {
-            self.jail(&copy.folder.path)?.check_target(path)?;
-        }
-        let mut change = self.0.store.change(user_id, workspace_id).await?;
-        let old = change.file(path).await?;
-        check_version(old.as_ref(), if_version)?;
-        let now = self.0.clock.now();
-        let sha256: Hash = Sha256::digest(content).into();
-        let version = self.put(&mut change, path, &sha256, content, old.as_ref()).await?;
-        change.commit().await?;
-        self.follow(copy.as_deref_mut(), user_id, workspace_id, [path.clone()]).await;
-        let size_bytes = content.len() as i64;
-        Ok(File { path: path.to_string(), version, sha256, size_bytes, updated_at: now })
+        self.rewrite(writer, workspace_id, path, if_version, |_| Ok(content.to_vec())).await
     }
 
-    /// Writes a file within a change: nothing in the way, quota kept.
+    /// Writes a file that `make` makes of what it was.
+    async fn rewrite(
+        &self,
+        writer: Writer,
+        workspace_id: Uuid,
+        path: &JailPath,
+        if_version: Option<i64>,
+        make: impl FnOnce(Option<(&File, &[u8])>) -> Result<Vec<u8>, SandboxError>,
+    ) -> Result<File, SandboxError> {
+        let cell = self.cell(workspace_id);
+        let mut cell = cell.lock().await;
+        let copy = present(&mut cell);
+        if let Some(copy) = copy.as_deref().filter(|copy| copy.is_current(path)) {
+            self.jail(copy.folder())?.check_target(path)?;
+        }
+        let mut change = self.change(writer, workspace_id).await?;
+        let old = change.file(path).await?;
+        check_version(old.as_ref(), if_version)?;
+        let before = match &old {
+            Some(old) => Some(change.content(old).await?),
+            None => None,
+        };
+        let content = make(old.as_ref().zip(before.as_deref()))?;
+        let written = self.put(&mut change, path, &content, old.as_ref(), before.as_deref()).await?;
+        change.commit().await?;
+        self.follow(copy, writer.user_id, workspace_id, [path.clone()]).await;
+        Ok(written)
+    }
+
+    /// Starts a change, at this time.
+    async fn change(&self, writer: Writer, workspace_id: Uuid) -> Result<Change, SandboxError> {
+        self.0.store.change(writer, workspace_id, self.0.clock.now()).await
+    }
+
+    /// Writes a file within a change: locks and limits kept, nothing in the way.
     async fn put(
         &self,
         change: &mut Change,
         path: &JailPath,
-        sha256: &Hash,
         content: &[u8],
         old: Option<&File>,
-    ) -> Result<i64, SandboxError> {
+        before: Option<&[u8]>,
+    ) -> Result<File, SandboxError> {
+        let size_bytes = content.len() as u64;
+        if size_bytes > MAX_FILE_BYTES {
+            return Err(SandboxError::FileTooLarge { limit_bytes: MAX_FILE_BYTES, size_bytes });
+        }
+        let agent = change.may_write(path, Scope::File)?;
+        self.check_room(change, path, size_bytes, old).await?;
+        let sha256: Hash = Sha256::digest(content).into();
+        let trace = edit::trace(before, content, agent);
+        let version = change.put(path, &sha256, content, old, &trace).await?;
+        let (path, size_bytes, updated_at) = (path.to_string(), size_bytes as i64, change.now);
+        Ok(File { path, version, sha256, size_bytes, updated_at, trace })
+    }
+
+    /// Nothing is in the way of a file, and the quota has room for it.
+    async fn check_room(
+        &self,
+        change: &mut Change,
+        path: &JailPath,
+        size_bytes: u64,
+        old: Option<&File>,
+    ) -> Result<(), SandboxError> {
         if let Some(other) = change.in_the_way(path).await? {
             let why = if other.len() > path.as_str().len() { "is a folder" } else { "goes through a file" };
             return Err(SandboxError::PathForbidden { path: path.to_string(), why });
         }
-        let Quota { bytes, files } = self.0.quota;
+        let Quota { bytes, files, .. } = self.0.quota;
         let used_bytes = change.workspace.used_bytes as u64;
         let used_files = change.workspace.file_count as u64;
-        if used_bytes - old.map_or(0, |old| old.size_bytes as u64) + content.len() as u64 > bytes {
+        if used_bytes - old.map_or(0, |old| old.size_bytes as u64) + size_bytes > bytes {
             return Err(SandboxError::QuotaExceeded { unit: "bytes", limit: bytes, used: used_bytes });
         }
         if old.is_none() && used_files >= files {
             return Err(SandboxError::QuotaExceeded { unit: "files", limit: files, used: used_files });
         }
-        change.put(path, sha256, content, old, self.0.clock.now()).await
+        Ok(())
     }
 
     /// Reads a whole file.
@@ -207,7 +215,7 @@ impl Trees {
         let mut cell = cell.lock().await;
         let copy = present(&mut cell).filter(|copy| copy.is_current(path));
         let seen = match copy {
-            Some(copy) => Some(self.jail(&copy.folder.path)?.read(path)),
+            Some(copy) => Some(self.jail(copy.folder())?.read(path)),
             None => None,
         };
         drop(cell);
@@ -228,99 +236,192 @@ impl Trees {
         }
     }
 
-    /// The files at or below a path.
+    /// The files at or below a path, and the folders there that somebody made.
     pub async fn list(
         &self,
         user_id: Uuid,
         workspace_id: Uuid,
         below: &JailPath,
-    ) -> Result<Vec<File>, SandboxError> {
+    ) -> Result<Vec<Seen>, SandboxError> {
         let files = self.0.store.files(user_id, workspace_id, below).await?;
-        if files.is_empty() && !below.is_root() {
+        let folders = self.0.store.folders(user_id, workspace_id, below).await?;
+        if files.is_empty() && folders.is_empty() && !below.is_root() {
             return Err(SandboxError::NotFound { what: "folder" });
         }
-        Ok(files)
+        let folders = folders.into_iter().map(|(path, updated_at)| Seen::Folder { path, updated_at });
+        Ok(files.into_iter().map(Seen::File).chain(folders).collect())
+    }
+
+    /// What changed after the change `after`, by path; and the last change.
+    pub async fn changes(
+        &self,
+        user_id: Uuid,
+        workspace_id: Uuid,
+        after: i64,
+    ) -> Result<(Vec<Seen>, i64), SandboxError> {
+        self.0.store.changes(user_id, workspace_id, after).await
+    }
+
+    /// Hears of changes from now on.
+    pub fn watch(&self, workspace_id: Uuid) -> Ear {
+        self.0.hub.watch(workspace_id)
+    }
+
+    /// Ends all watches.
+    pub fn stop(&self) {
+        self.0.stop.cancel();
+    }
+
+    /// Waits until watches end.
+    pub async fn stopped(&self) {
+        self.0.stop.cancelled().await;
+    }
+
+    /// Makes an empty workspace.
+    pub async fn make_workspace(&self, user_id: Uuid, name: &str) -> Result<Uuid, SandboxError> {
+        self.0.store.make_workspace(user_id, name, self.0.quota.workspaces, self.0.clock.now()).await
+    }
+
+    /// Gives a workspace another name.
+    pub async fn rename_workspace(
+        &self,
+        user_id: Uuid,
+        workspace_id: Uuid,
+        name: &str,
+    ) -> Result<(), SandboxError> {
+        self.0.store.rename_workspace(user_id, workspace_id, name).await
+    }
+
+    /// Deletes a workspace with all that is in it.
+    pub async fn delete_workspace(&self, user_id: Uuid, workspace_id: Uuid) -> Result<(), SandboxError> {
+        self.0.store.delete_workspace(user_id, workspace_id).await?;
+        self.forget(workspace_id).await;
+        Ok(())
     }
 
     /// Deletes a file, or a folder with all in it; answers how many files are gone.
     pub async fn delete(
         &self,
-        user_id: Uuid,
+        writer: Writer,
         workspace_id: Uuid,
         path: &JailPath,
         if_version: Option<i64>,
     ) -> Result<usize, SandboxError> {
         let cell = self.cell(workspace_id);
         let mut cell = cell.lock().await;
-        let mut change = self.0.store.change(user_id, workspace_id).await?;
-        let files = change.files(path).await?;
-        if files.is_empty() {
+        let mut change = self.change(writer, workspace_id).await?;
+        change.may_write(path, Scope::Subtree)?;
+        let (files, folders) = (change.files(path).await?, change.folders(path).await?);
+        if files.is_empty() && folders.is_empty() {
             return Err(SandboxError::NotFound { what: "file" });
         }
         if if_version.is_some() {
             check_version(files.iter().find(|file| file.path == path.as_str()), if_version)?;
         }
-        change.delete(&files, self.0.clock.now()).await?;
+        change.delete(&files).await?;
+        change.remove_folders(&folders).await?;
         change.commit().await?;
-        self.follow(present(&mut cell), user_id, workspace_id, [path.clone()]).await;
+        self.follow(present(&mut cell), writer.user_id, workspace_id, [path.clone()]).await;
         Ok(files.len())
     }
 
     /// Moves a file or folder; answers how many files moved.
     pub async fn rename(
         &self,
-        user_id: Uuid,
+        writer: Writer,
         workspace_id: Uuid,
         from: &JailPath,
         to: &JailPath,
     ) -> Result<usize, SandboxError> {
+        self.carry(writer, workspace_id, from, to, true).await
+    }
+
+    /// Copies a file or folder; answers how many files were copied.
+    pub async fn copy(
+        &self,
+        writer: Writer,
+        workspace_id: Uuid,
+        from: &JailPath,
+        to: &JailPath,
+    ) -> Result<usize, SandboxError> {
+        self.carry(writer, workspace_id, from, to, false).await
+    }
+
+    async fn carry(
+        &self,
+        writer: Writer,
+        workspace_id: Uuid,
+        from: &JailPath,
+        to: &JailPath,
+        away: bool,
+    ) -> Result<usize, SandboxError> {
         let cell = self.cell(workspace_id);
         let mut cell = cell.lock().await;
-        let mut change = self.0.store.change(user_id, workspace_id).await?;
-        let files = change.files(from).await?;
-        if files.is_empty() {
+        let mut change = self.change(writer, workspace_id).await?;
+        let (files, folders) = (change.files(from).await?, change.folders(from).await?);
+        if files.is_empty() && folders.is_empty() {
             return Err(SandboxError::NotFound { what: "file" });
         }
-        if !change.files(to).await?.is_empty() {
+        if !change.files(to).await?.is_empty() || !change.folders(to).await?.is_empty() {
             return Err(SandboxError::AlreadyExists { what: to.to_string() });
         }
         if to.is_within(from) {
-            return Err(SandboxError::PathForbidden { path: to.to_string(), why: "is inside of what moves" });
+            return Err(SandboxError::PathForbidden {
+                path: to.to_string(),
+                why: "is inside of where it comes from",
+            });
         }
-        let now = self.0.clock.now();
-        change.delete(&files, now).await?;
+        let agent = change.may_write(to, Scope::Subtree)?;
+        if away {
+            change.may_write(from, Scope::Subtree)?;
+            change.delete(&files).await?;
+            change.remove_folders(&folders).await?;
+        }
+        let target = |path: &str| {
+            JailPath::file(&format!("{to}{}", path.strip_prefix(from.as_str()).unwrap_or_default()))
+        };
         for file in &files {
-            let rest = file.path.strip_prefix(from.as_str()).unwrap_or_default();
-            let target = JailPath::file(&format!("{to}{rest}"))?;
-            if change.in_the_way(&target).await?.is_some() {
-                return Err(SandboxError::PathForbidden { path: to.to_string(), why: "goes through a file" });
-            }
-            change.name(&target, &file.sha256, file.size_bytes, None, now).await?;
+            let target = target(&file.path)?;
+            self.check_room(&mut change, &target, file.size_bytes as u64, None).await?;
+            let trace = Trace { is_binary: file.trace.is_binary, agent: agent.clone(), ..Default::default() };
+            change.name(&target, &file.sha256, file.size_bytes, None, &trace).await?;
         }
+        let folders: Vec<String> =
+            folders.iter().map(|path| target(path).map(|path| path.to_string())).collect::<Result<_, _>>()?;
+        change.make_folders(&folders).await?;
         change.commit().await?;
-        self.follow(present(&mut cell), user_id, workspace_id, [from.clone(), to.clone()]).await;
+        let touched = if away { vec![from.clone(), to.clone()] } else { vec![to.clone()] };
+        self.follow(present(&mut cell), writer.user_id, workspace_id, touched).await;
         Ok(files.len())
     }
 
-    /// Gives a run the workspace as it is now.
-    pub async fn lease(&self, user_id: Uuid, workspace_id: Uuid) -> Result<Lease, SandboxError> {
+    /// Makes an empty folder.
+    pub async fn make_folder(
+        &self,
+        writer: Writer,
+        workspace_id: Uuid,
+        path: &JailPath,
+    ) -> Result<(), SandboxError> {
         let cell = self.cell(workspace_id);
         let mut cell = cell.lock().await;
-        let copy = self.open(&mut cell, user_id, workspace_id).await?;
-        self.settle(copy, user_id, workspace_id).await;
-        if !copy.behind.is_empty() {
-            // Runs still have the old copy: they keep it, and this one gets a new one.
-            copy.folder.retired.store(true, Ordering::Release);
-            *cell = None;
+        let mut change = self.change(writer, workspace_id).await?;
+        change.may_write(path, Scope::File)?;
+        if !change.files(path).await?.is_empty() || !change.folders(path).await?.is_empty() {
+            return Err(SandboxError::AlreadyExists { what: path.to_string() });
         }
-        let copy = self.open(&mut cell, user_id, workspace_id).await?;
-        Ok(Lease { folder: copy.folder.clone(), workspace_id })
+        if change.in_the_way(path).await?.is_some() {
+            return Err(SandboxError::PathForbidden { path: path.to_string(), why: "goes through a file" });
+        }
+        change.make_folders(&[path.to_string()]).await?;
+        change.commit().await?;
+        self.follow(present(&mut cell), writer.user_id, workspace_id, [path.clone()]).await;
+        Ok(())
     }
 
     /// Takes over what a run changed, through the same rules as every write.
     pub async fn apply(
         &self,
-        user_id: Uuid,
+        writer: Writer,
         workspace_id: Uuid,
         differences: Vec<Difference>,
     ) -> Result<Synced, SandboxError> {
@@ -330,143 +431,65 @@ impl Trees {
         }
         let cell = self.cell(workspace_id);
         let mut cell = cell.lock().await;
-        let mut change = self.0.store.change(user_id, workspace_id).await?;
+        let mut change = self.change(writer, workspace_id).await?;
         let (mut changed, mut touched) = (BTreeSet::new(), BTreeSet::new());
         for difference in differences {
-            match difference {
+            let (path, done) = match difference {
                 Difference::Rejected { path, why } => {
                     synced.rejected.insert(path, why);
+                    continue;
                 }
-                Difference::Removed(path) => {
-                    let files = change.files(&path).await?;
-                    change.delete(&files, self.0.clock.now()).await?;
-                    if !files.is_empty() {
-                        touched.insert(path);
-                        changed.extend(files.into_iter().map(|file| file.path));
-                    }
-                }
+                Difference::Removed(path) => (path.clone(), self.take_removal(&mut change, &path).await),
                 Difference::Written(path, content) => {
-                    let old = change.file(&path).await?;
-                    let sha256: Hash = Sha256::digest(&content).into();
-                    if old.as_ref().is_some_and(|old| old.sha256 == sha256) {
-                        continue;
-                    }
-                    match self.put(&mut change, &path, &sha256, &content, old.as_ref()).await {
-                        Ok(_version) => {
-                            changed.insert(path.to_string());
-                            touched.insert(path);
-                        }
-                        Err(error @ (SandboxError::Database(_) | SandboxError::Internal(_))) => {
-                            return Err(error);
-                        }
-                        Err(error) => {
-                            let reason = devstudio_kit::fault::name(error.reason());
-                            synced.rejected.insert(path.to_string(), reason.to_owned());
-                        }
-                    }
+                    (path.clone(), self.take_write(&mut change, &path, &content).await)
+                }
+            };
+            match done {
+                Ok(paths) if paths.is_empty() => {}
+                Ok(paths) => {
+                    changed.extend(paths);
+                    touched.insert(path);
+                }
+                Err(error @ (SandboxError::Database(_) | SandboxError::Internal(_))) => return Err(error),
+                Err(error) => {
+                    let reason = devstudio_kit::fault::name(error.reason());
+                    synced.rejected.insert(path.to_string(), reason.to_owned());
                 }
             }
         }
         change.commit().await?;
         synced.changed = changed.into_iter().collect();
-        self.follow(present(&mut cell), user_id, workspace_id, touched).await;
+        self.follow(present(&mut cell), writer.user_id, workspace_id, touched).await;
         Ok(synced)
     }
 
-    fn cell(&self, workspace_id: Uuid) -> Arc<AsyncMutex<Option<Copy>>> {
-        let mut copies = self.0.copies.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        copies.entry(workspace_id).or_default().clone()
+    /// Takes over that a program removed a path; answers the files that are gone.
+    async fn take_removal(&self, change: &mut Change, path: &JailPath) -> Result<Vec<String>, SandboxError> {
+        change.may_write(path, Scope::Subtree)?;
+        let (files, folders) = (change.files(path).await?, change.folders(path).await?);
+        change.delete(&files).await?;
+        change.remove_folders(&folders).await?;
+        Ok(files.into_iter().map(|file| file.path).chain(folders).collect())
     }
 
-    fn jail(&self, folder: &Path) -> Result<Jail, SandboxError> {
-        Jail::open(folder, self.0.owner)
-    }
-
-    /// Lets a working copy, where there is one, follow what changed.
-    async fn follow(
+    /// Takes over that a program wrote a file; answers its path where that changed it.
+    async fn take_write(
         &self,
-        copy: Option<&mut Copy>,
-        user_id: Uuid,
-        workspace_id: Uuid,
-        changed: impl IntoIterator<Item = JailPath>,
-    ) {
-        if let Some(copy) = copy {
-            copy.behind.extend(changed);
-            self.settle(copy, user_id, workspace_id).await;
-        }
-    }
-
-    /// The working copy, made where there is none. Refuses a workspace that is not the person's.
-    async fn open<'a>(
-        &self,
-        cell: &'a mut Option<Copy>,
-        user_id: Uuid,
-        workspace_id: Uuid,
-    ) -> Result<&'a mut Copy, SandboxError> {
-        self.0.store.must_own(user_id, workspace_id).await?;
-        if present(cell).is_none() {
-            *cell = Some(self.make(user_id, workspace_id).await?);
-        }
-        cell.as_mut().ok_or_else(|| SandboxError::Internal("a working copy was just made".to_owned()))
-    }
-
-    async fn make(&self, user_id: Uuid, workspace_id: Uuid) -> Result<Copy, SandboxError> {
-        let number = self.0.made.fetch_add(1, Ordering::Relaxed);
-        let path = self.0.root.join(format!("{workspace_id}.{number}"));
-        fs::private_folder(&path)?;
-        if let Some((uid, gid)) = self.0.owner {
-            std::os::unix::fs::chown(&path, Some(uid), Some(gid))
-                .doing("giving a working copy to its owner")?;
-        }
-        let folder = Arc::new(Folder { path, retired: AtomicBool::new(false) });
-        let copy = Copy { folder, behind: BTreeSet::new() };
-        if let Err(error) = self.bring_in(&copy, user_id, workspace_id, &JailPath::root()).await {
-            copy.folder.retired.store(true, Ordering::Release);
-            return Err(error);
-        }
-        Ok(copy)
-    }
-
-    /// Brings a copy up to the truth where no run has it. What cannot be brought in stays behind.
-    async fn settle(&self, copy: &mut Copy, user_id: Uuid, workspace_id: Uuid) {
-        if Arc::strong_count(&copy.folder) > 1 {
-            return;
-        }
-        for path in std::mem::take(&mut copy.behind) {
-            if let Err(error) = self.bring_in(copy, user_id, workspace_id, &path).await {
-                tracing::warn!(%error, %workspace_id, "a working copy stays behind");
-                copy.behind.insert(path);
-            }
-        }
-    }
-
-    async fn bring_in(
-        &self,
-        copy: &Copy,
-        user_id: Uuid,
-        workspace_id: Uuid,
+        change: &mut Change,
         path: &JailPath,
-    ) -> Result<(), SandboxError> {
-        let jail = self.jail(&copy.folder.path)?;
-        let files = self.0.store.files(user_id, workspace_id, path).await?;
-        let one = files.len() == 1 && files[0].path == path.as_str();
-        let replaced = one && matches!(jail.kind(path), Ok(fs::Kind::File { .. }));
-        if !path.is_root() && !replaced {
-            jail.remove(path)?;
+        content: &[u8],
+    ) -> Result<Vec<String>, SandboxError> {
+        let old = change.file(path).await?;
+        if old.as_ref().is_some_and(|old| old.sha256[..] == Sha256::digest(content)[..]) {
+            return Ok(Vec::new());
         }
-        for file in files {
-            let content = self.0.store.blob(&file.sha256).await?;
-            let content = content
-                .ok_or_else(|| SandboxError::Internal(format!("the content of {} is missing", file.path)))?;
-            jail.write(&JailPath::file(&file.path)?, &content)?;
-        }
-        Ok(())
+        let before = match &old {
+            Some(old) => Some(change.content(old).await?),
+            None => None,
+        };
+        self.put(change, path, content, old.as_ref(), before.as_deref()).await?;
+        Ok(vec![path.to_string()])
     }
-}
-
-/// The working copy, where there is one. Files are read and written without it; programs make it.
-fn present(cell: &mut Option<Copy>) -> Option<&mut Copy> {
-    cell.as_mut().filter(|copy| copy.folder.path.is_dir())
 }
 
 fn check_version(old: Option<&File>, if_version: Option<i64>) -> Result<(), SandboxError> {

@@ -50,6 +50,9 @@ pub struct Request {
     pub min_isolation: Option<Isolation>,
     /// The workspace.
     pub workspace_id: Option<Uuid>,
+    /// What the program changes is written as the holder of this lock; 0: as the person.
+    #[serde(skip)]
+    pub fencing_token: i64,
     /// An exported function to call.
     pub function: String,
     /// Operations on files.
@@ -133,6 +136,7 @@ pub(super) async fn job(
         timeout,
         memory_bytes,
         workspace_id: None,
+        fencing_token: request.fencing_token,
         view: None,
         cancel: Default::default(),
     };

@@ -75,6 +75,7 @@ pub fn job(program: Program, runtime: &str) -> Job {
         timeout: Duration::from_secs(20),
         memory_bytes: 256 << 20,
         workspace_id: None,
+        fencing_token: 0,
         view: None,
         cancel: Default::default(),
     }

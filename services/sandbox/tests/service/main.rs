@@ -2,4 +2,8 @@
 
 mod files;
 mod harness;
+mod locks;
 mod runs;
+mod snapshots;
+mod text;
+mod watch;

@@ -7,6 +7,8 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_devstudio_options_v1_options } from "../../options/v1/options_pb";
+import type { Lock } from "./lock_pb";
+import { file_devstudio_sandbox_v1_lock } from "./lock_pb";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -15,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file devstudio/sandbox/v1/workspace.proto.
  */
 export const file_devstudio_sandbox_v1_workspace: GenFile = /*@__PURE__*/
-  fileDesc("CiRkZXZzdHVkaW8vc2FuZGJveC92MS93b3Jrc3BhY2UucHJvdG8SFGRldnN0dWRpby5zYW5kYm94LnYxIrABCglXb3Jrc3BhY2USFAoMd29ya3NwYWNlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSLgoKY3JlYXRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKdXNlZF9ieXRlcxgEIAEoAxITCgtxdW90YV9ieXRlcxgFIAEoAxISCgpmaWxlX2NvdW50GAYgASgFEhIKCmZpbGVfcXVvdGEYByABKAUiFwoVTGlzdFdvcmtzcGFjZXNSZXF1ZXN0Ik0KFkxpc3RXb3Jrc3BhY2VzUmVzcG9uc2USMwoKd29ya3NwYWNlcxgBIAMoCzIfLmRldnN0dWRpby5zYW5kYm94LnYxLldvcmtzcGFjZSKrAQoQV3JpdGVGaWxlUmVxdWVzdBIcCgx3b3Jrc3BhY2VfaWQYASABKAlCBpK1GAI4AhIXCgRwYXRoGAIgASgJQgmStRgFCAEYgAgSDgoEdGV4dBgDIAEoCUgAEg4KBGRhdGEYBCABKAxIABImCgppZl92ZXJzaW9uGAUgASgDQg2StRgJIQAAAAAAAAAASAGIAQFCCQoHY29udGVudEINCgtfaWZfdmVyc2lvbiJWChFXcml0ZUZpbGVSZXNwb25zZRIMCgRwYXRoGAEgASgJEg8KB3ZlcnNpb24YAiABKAMSDgoGc2hhMjU2GAMgASgJEhIKCnNpemVfYnl0ZXMYBCABKAUiSAoPUmVhZEZpbGVSZXF1ZXN0EhwKDHdvcmtzcGFjZV9pZBgBIAEoCUIGkrUYAjgCEhcKBHBhdGgYAiABKAlCCZK1GAUIARiACCKAAQoQUmVhZEZpbGVSZXNwb25zZRIMCgRwYXRoGAEgASgJEg4KBHRleHQYAiABKAlIABIOCgRkYXRhGAMgASgMSAASDwoHdmVyc2lvbhgEIAEoAxIOCgZzaGEyNTYYBSABKAkSEgoKc2l6ZV9ieXRlcxgGIAEoBUIJCgdjb250ZW50Ir0BCgVFbnRyeRIMCgRwYXRoGAEgASgJEi0KBGtpbmQYAiABKA4yHy5kZXZzdHVkaW8uc2FuZGJveC52MS5FbnRyeUtpbmQSDwoHdmVyc2lvbhgDIAEoAxIOCgZzaGEyNTYYBCABKAkSEgoKc2l6ZV9ieXRlcxgFIAEoBRIzCgp1cGRhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgAiAEBQg0KC191cGRhdGVkX2F0IkcKEExpc3RGaWxlc1JlcXVlc3QSHAoMd29ya3NwYWNlX2lkGAEgASgJQgaStRgCOAISFQoEcGF0aBgCIAEoCUIHkrUYAxiACCJXChFMaXN0RmlsZXNSZXNwb25zZRIsCgdlbnRyaWVzGAEgAygLMhsuZGV2c3R1ZGlvLnNhbmRib3gudjEuRW50cnkSFAoMd29ya3NwYWNlX2lkGAIgASgJIoEBChFEZWxldGVQYXRoUmVxdWVzdBIcCgx3b3Jrc3BhY2VfaWQYASABKAlCBpK1GAI4AhIXCgRwYXRoGAIgASgJQgmStRgFCAEYgAgSJgoKaWZfdmVyc2lvbhgDIAEoA0INkrUYCSEAAAAAAADwP0gAiAEBQg0KC19pZl92ZXJzaW9uIisKEkRlbGV0ZVBhdGhSZXNwb25zZRIVCg1kZWxldGVkX2ZpbGVzGAEgASgFIl8KD01vdmVQYXRoUmVxdWVzdBIcCgx3b3Jrc3BhY2VfaWQYASABKAlCBpK1GAI4AhIXCgRmcm9tGAIgASgJQgmStRgFCAEYgAgSFQoCdG8YAyABKAlCCZK1GAUIARiACCInChBNb3ZlUGF0aFJlc3BvbnNlEhMKC21vdmVkX2ZpbGVzGAEgASgFKlMKCUVudHJ5S2luZBIaChZFTlRSWV9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPRU5UUllfS0lORF9GSUxFEAESFQoRRU5UUllfS0lORF9GT0xERVIQAjLDBQoQV29ya3NwYWNlU2VydmljZRKDAQoOTGlzdFdvcmtzcGFjZXMSKy5kZXZzdHVkaW8uc2FuZGJveC52MS5MaXN0V29ya3NwYWNlc1JlcXVlc3QaLC5kZXZzdHVkaW8uc2FuZGJveC52MS5MaXN0V29ya3NwYWNlc1Jlc3BvbnNlIhaKtRgSCg53b3Jrc3BhY2UubGlzdBgCEm4KCVdyaXRlRmlsZRImLmRldnN0dWRpby5zYW5kYm94LnYxLldyaXRlRmlsZVJlcXVlc3QaJy5kZXZzdHVkaW8uc2FuZGJveC52MS5Xcml0ZUZpbGVSZXNwb25zZSIQirUYDAoIZnMud3JpdGUYAhJqCghSZWFkRmlsZRIlLmRldnN0dWRpby5zYW5kYm94LnYxLlJlYWRGaWxlUmVxdWVzdBomLmRldnN0dWRpby5zYW5kYm94LnYxLlJlYWRGaWxlUmVzcG9uc2UiD4q1GAsKB2ZzLnJlYWQYAhJtCglMaXN0RmlsZXMSJi5kZXZzdHVkaW8uc2FuZGJveC52MS5MaXN0RmlsZXNSZXF1ZXN0GicuZGV2c3R1ZGlvLnNhbmRib3gudjEuTGlzdEZpbGVzUmVzcG9uc2UiD4q1GAsKB2ZzLmxpc3QYAhJyCgpEZWxldGVQYXRoEicuZGV2c3R1ZGlvLnNhbmRib3gudjEuRGVsZXRlUGF0aFJlcXVlc3QaKC5kZXZzdHVkaW8uc2FuZGJveC52MS5EZWxldGVQYXRoUmVzcG9uc2UiEYq1GA0KCWZzLmRlbGV0ZRgCEmoKCE1vdmVQYXRoEiUuZGV2c3R1ZGlvLnNhbmRib3gudjEuTW92ZVBhdGhSZXF1ZXN0GiYuZGV2c3R1ZGlvLnNhbmRib3gudjEuTW92ZVBhdGhSZXNwb25zZSIPirUYCwoHZnMubW92ZRgCYgZwcm90bzM", [file_devstudio_options_v1_options, file_google_protobuf_timestamp]);
+  fileDesc("CiRkZXZzdHVkaW8vc2FuZGJveC92MS93b3Jrc3BhY2UucHJvdG8SFGRldnN0dWRpby5zYW5kYm94LnYxIsQBCglXb3Jrc3BhY2USFAoMd29ya3NwYWNlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSLgoKY3JlYXRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKdXNlZF9ieXRlcxgEIAEoAxITCgtxdW90YV9ieXRlcxgFIAEoAxISCgpmaWxlX2NvdW50GAYgASgFEhIKCmZpbGVfcXVvdGEYByABKAUSEgoKaXNfZGVmYXVsdBgIIAEoCCIXChVMaXN0V29ya3NwYWNlc1JlcXVlc3QiTQoWTGlzdFdvcmtzcGFjZXNSZXNwb25zZRIzCgp3b3Jrc3BhY2VzGAEgAygLMh8uZGV2c3R1ZGlvLnNhbmRib3gudjEuV29ya3NwYWNlItEBChBXcml0ZUZpbGVSZXF1ZXN0EhwKDHdvcmtzcGFjZV9pZBgBIAEoCUIGkrUYAjgCEhcKBHBhdGgYAiABKAlCCZK1GAUIARiACBIOCgR0ZXh0GAMgASgJSAASDgoEZGF0YRgEIAEoDEgAEiYKCmlmX3ZlcnNpb24YBSABKANCDZK1GAkhAAAAAAAAAABIAYgBARIkCg1mZW5jaW5nX3Rva2VuGAYgASgDQg2StRgJIQAAAAAAAAAAQgkKB2NvbnRlbnRCDQoLX2lmX3ZlcnNpb24iVgoRV3JpdGVGaWxlUmVzcG9uc2USDAoEcGF0aBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgDEg4KBnNoYTI1NhgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgFImUKD1JlYWRGaWxlUmVxdWVzdBIcCgx3b3Jrc3BhY2VfaWQYASABKAlCBpK1GAI4AhIXCgRwYXRoGAIgASgJQgmStRgFCAEYgAgSGwoLc25hcHNob3RfaWQYAyABKAlCBpK1GAI4AiKAAQoQUmVhZEZpbGVSZXNwb25zZRIMCgRwYXRoGAEgASgJEg4KBHRleHQYAiABKAlIABIOCgRkYXRhGAMgASgMSAASDwoHdmVyc2lvbhgEIAEoAxIOCgZzaGEyNTYYBSABKAkSEgoKc2l6ZV9ieXRlcxgGIAEoBUIJCgdjb250ZW50IpMCCgVFbnRyeRIMCgRwYXRoGAEgASgJEi0KBGtpbmQYAiABKA4yHy5kZXZzdHVkaW8uc2FuZGJveC52MS5FbnRyeUtpbmQSDwoHdmVyc2lvbhgDIAEoAxIOCgZzaGEyNTYYBCABKAkSEgoKc2l6ZV9ieXRlcxgFIAEoBRIzCgp1cGRhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgAiAEBEg4KBmJpbmFyeRgHIAEoCBITCgtsaW5lc19hZGRlZBgIIAEoBRIVCg1saW5lc19yZW1vdmVkGAkgASgFEhgKEGNoYW5nZWRfYnlfYWdlbnQYCiABKAlCDQoLX3VwZGF0ZWRfYXQiRwoQTGlzdEZpbGVzUmVxdWVzdBIcCgx3b3Jrc3BhY2VfaWQYASABKAlCBpK1GAI4AhIVCgRwYXRoGAIgASgJQgeStRgDGIAIIlcKEUxpc3RGaWxlc1Jlc3BvbnNlEiwKB2VudHJpZXMYASADKAsyGy5kZXZzdHVkaW8uc2FuZGJveC52MS5FbnRyeRIUCgx3b3Jrc3BhY2VfaWQYAiABKAkipwEKEURlbGV0ZVBhdGhSZXF1ZXN0EhwKDHdvcmtzcGFjZV9pZBgBIAEoCUIGkrUYAjgCEhcKBHBhdGgYAiABKAlCCZK1GAUIARiACBImCgppZl92ZXJzaW9uGAMgASgDQg2StRgJIQAAAAAAAPA/SACIAQESJAoNZmVuY2luZ190b2tlbhgEIAEoA0INkrUYCSEAAAAAAAAAAEINCgtfaWZfdmVyc2lvbiIrChJEZWxldGVQYXRoUmVzcG9uc2USFQoNZGVsZXRlZF9maWxlcxgBIAEoBSKFAQoPTW92ZVBhdGhSZXF1ZXN0EhwKDHdvcmtzcGFjZV9pZBgBIAEoCUIGkrUYAjgCEhcKBGZyb20YAiABKAlCCZK1GAUIARiACBIVCgJ0bxgDIAEoCUIJkrUYBQgBGIAIEiQKDWZlbmNpbmdfdG9rZW4YBCABKANCDZK1GAkhAAAAAAAAAAAiJwoQTW92ZVBhdGhSZXNwb25zZRITCgttb3ZlZF9maWxlcxgBIAEoBSIzChZDcmVhdGVXb3Jrc3BhY2VSZXF1ZXN0EhkKBG5hbWUYASABKAlCC5K1GAcIARjIATgEIi8KF0NyZWF0ZVdvcmtzcGFjZVJlc3BvbnNlEhQKDHdvcmtzcGFjZV9pZBgBIAEoCSJTChZSZW5hbWVXb3Jrc3BhY2VSZXF1ZXN0Eh4KDHdvcmtzcGFjZV9pZBgBIAEoCUIIkrUYBAgBOAISGQoEbmFtZRgCIAEoCUILkrUYBwgBGMgBOAQiGQoXUmVuYW1lV29ya3NwYWNlUmVzcG9uc2UiOAoWRGVsZXRlV29ya3NwYWNlUmVxdWVzdBIeCgx3b3Jrc3BhY2VfaWQYASABKAlCCJK1GAQIATgCIhkKF0RlbGV0ZVdvcmtzcGFjZVJlc3BvbnNlIoUBCg9Db3B5UGF0aFJlcXVlc3QSHAoMd29ya3NwYWNlX2lkGAEgASgJQgaStRgCOAISFwoEZnJvbRgCIAEoCUIJkrUYBQgBGIAIEhUKAnRvGAMgASgJQgmStRgFCAEYgAgSJAoNZmVuY2luZ190b2tlbhgEIAEoA0INkrUYCSEAAAAAAAAAACIoChBDb3B5UGF0aFJlc3BvbnNlEhQKDGNvcGllZF9maWxlcxgBIAEoBSJwChFNYWtlRm9sZGVyUmVxdWVzdBIcCgx3b3Jrc3BhY2VfaWQYASABKAlCBpK1GAI4AhIXCgRwYXRoGAIgASgJQgmStRgFCAEYgAgSJAoNZmVuY2luZ190b2tlbhgDIAEoA0INkrUYCSEAAAAAAAAAACIiChJNYWtlRm9sZGVyUmVzcG9uc2USDAoEcGF0aBgBIAEoCSJeCgRIdW5rEhgKBnNlYXJjaBgBIAEoCUIIkrUYBBiAgCASGQoHcmVwbGFjZRgCIAEoCUIIkrUYBBiAgCASIQoKb2NjdXJyZW5jZRgDIAEoBUINkrUYCSEAAAAAAAAAACKWAgoPRWRpdEZpbGVSZXF1ZXN0EhwKDHdvcmtzcGFjZV9pZBgBIAEoCUIGkrUYAjgCEhcKBHBhdGgYAiABKAlCCZK1GAUIARiACBIbCgtiYXNlX3NoYTI1NhgDIAEoCUIGkrUYAjgDEiYKCmlmX3ZlcnNpb24YBCABKANCDZK1GAkhAAAAAAAA8D9IAIgBARIyCgVodW5rcxgFIAMoCzIaLmRldnN0dWRpby5zYW5kYm94LnYxLkh1bmtCB5K1GAMwyAESHgoMdW5pZmllZF9kaWZmGAYgASgJQgiStRgEGICAIBIkCg1mZW5jaW5nX3Rva2VuGAcgASgDQg2StRgJIQAAAAAAAAAAQg0KC19pZl92ZXJzaW9uIoEBChBFZGl0RmlsZVJlc3BvbnNlEgwKBHBhdGgYASABKAkSDwoHdmVyc2lvbhgCIAEoAxIOCgZzaGEyNTYYAyABKAkSEgoKc2l6ZV9ieXRlcxgEIAEoBRITCgtsaW5lc19hZGRlZBgFIAEoBRIVCg1saW5lc19yZW1vdmVkGAYgASgFIn4KEE1lcmdlRmlsZVJlcXVlc3QSHAoMd29ya3NwYWNlX2lkGAEgASgJQgaStRgCOAISFwoEcGF0aBgCIAEoCUIJkrUYBQgBGIAIEhsKCWJhc2VfdGV4dBgDIAEoCUIIkrUYBBiAgCASFgoEdGV4dBgEIAEoCUIIkrUYBBiAgCAiYwoRTWVyZ2VGaWxlUmVzcG9uc2USDAoEdGV4dBgBIAEoCRIRCgljb25mbGljdHMYAiABKAgSFAoMY3VycmVudF90ZXh0GAMgASgJEhcKD2N1cnJlbnRfdmVyc2lvbhgEIAEoAyLoAQoSU2VhcmNoRmlsZXNSZXF1ZXN0EhwKDHdvcmtzcGFjZV9pZBgBIAEoCUIGkrUYAjgCEhgKBXF1ZXJ5GAIgASgJQgmStRgFCAEY6AcSDQoFcmVnZXgYAyABKAgSEgoKbWF0Y2hfY2FzZRgEIAEoCBISCgp3aG9sZV93b3JkGAUgASgIEhoKB2luY2x1ZGUYBiADKAlCCZK1GAUYyAEwFBIaCgdleGNsdWRlGAcgAygJQgmStRgFGMgBMBQSKwoLbWF4X21hdGNoZXMYCCABKAVCFpK1GBIhAAAAAAAAAAApAAAAAACIw0AiSQoLU2VhcmNoTWF0Y2gSDAoEbGluZRgBIAEoBRIMCgR0ZXh0GAIgASgJEg4KBnJhbmdlcxgDIAMoBRIOCgZjb2x1bW4YBCABKAUiUAoMU2VhcmNoZWRGaWxlEgwKBHBhdGgYASABKAkSMgoHbWF0Y2hlcxgCIAMoCzIhLmRldnN0dWRpby5zYW5kYm94LnYxLlNlYXJjaE1hdGNoInMKE1NlYXJjaEZpbGVzUmVzcG9uc2USMQoFZmlsZXMYASADKAsyIi5kZXZzdHVkaW8uc2FuZGJveC52MS5TZWFyY2hlZEZpbGUSEQoJdHJ1bmNhdGVkGAIgASgIEhYKDnNlYXJjaGVkX2ZpbGVzGAMgASgFIk4KEFdhdGNoVHJlZVJlcXVlc3QSHAoMd29ya3NwYWNlX2lkGAEgASgJQgaStRgCOAISHAoMcmVzdW1lX3Rva2VuGAIgASgJQgaStRgCGCgisQEKCVRyZWVFdmVudBIxCgRraW5kGAEgASgOMiMuZGV2c3R1ZGlvLnNhbmRib3gudjEuVHJlZUV2ZW50S2luZBIvCgVlbnRyeRgCIAEoCzIbLmRldnN0dWRpby5zYW5kYm94LnYxLkVudHJ5SACIAQESLQoEbG9jaxgDIAEoCzIaLmRldnN0dWRpby5zYW5kYm94LnYxLkxvY2tIAYgBAUIICgZfZW50cnlCBwoFX2xvY2siWgoRV2F0Y2hUcmVlUmVzcG9uc2USLwoGZXZlbnRzGAEgAygLMh8uZGV2c3R1ZGlvLnNhbmRib3gudjEuVHJlZUV2ZW50EhQKDHJlc3VtZV90b2tlbhgCIAEoCSpTCglFbnRyeUtpbmQSGgoWRU5UUllfS0lORF9VTlNQRUNJRklFRBAAEhMKD0VOVFJZX0tJTkRfRklMRRABEhUKEUVOVFJZX0tJTkRfRk9MREVSEAIq2wEKDVRyZWVFdmVudEtpbmQSHwobVFJFRV9FVkVOVF9LSU5EX1VOU1BFQ0lGSUVEEAASGQoVVFJFRV9FVkVOVF9LSU5EX0FEREVEEAESGwoXVFJFRV9FVkVOVF9LSU5EX0NIQU5HRUQQAhIbChdUUkVFX0VWRU5UX0tJTkRfUkVNT1ZFRBADEhoKFlRSRUVfRVZFTlRfS0lORF9MT0NLRUQQBBIcChhUUkVFX0VWRU5UX0tJTkRfVU5MT0NLRUQQBRIaChZUUkVFX0VWRU5UX0tJTkRfU1lOQ0VEEAYyiA4KEFdvcmtzcGFjZVNlcnZpY2USgwEKDkxpc3RXb3Jrc3BhY2VzEisuZGV2c3R1ZGlvLnNhbmRib3gudjEuTGlzdFdvcmtzcGFjZXNSZXF1ZXN0GiwuZGV2c3R1ZGlvLnNhbmRib3gudjEuTGlzdFdvcmtzcGFjZXNSZXNwb25zZSIWirUYEgoOd29ya3NwYWNlLmxpc3QYAhKIAQoPQ3JlYXRlV29ya3NwYWNlEiwuZGV2c3R1ZGlvLnNhbmRib3gudjEuQ3JlYXRlV29ya3NwYWNlUmVxdWVzdBotLmRldnN0dWRpby5zYW5kYm94LnYxLkNyZWF0ZVdvcmtzcGFjZVJlc3BvbnNlIhiKtRgUChB3b3Jrc3BhY2UuY3JlYXRlGAISiAEKD1JlbmFtZVdvcmtzcGFjZRIsLmRldnN0dWRpby5zYW5kYm94LnYxLlJlbmFtZVdvcmtzcGFjZVJlcXVlc3QaLS5kZXZzdHVkaW8uc2FuZGJveC52MS5SZW5hbWVXb3Jrc3BhY2VSZXNwb25zZSIYirUYFAoQd29ya3NwYWNlLnJlbmFtZRgCEogBCg9EZWxldGVXb3Jrc3BhY2USLC5kZXZzdHVkaW8uc2FuZGJveC52MS5EZWxldGVXb3Jrc3BhY2VSZXF1ZXN0Gi0uZGV2c3R1ZGlvLnNhbmRib3gudjEuRGVsZXRlV29ya3NwYWNlUmVzcG9uc2UiGIq1GBQKEHdvcmtzcGFjZS5kZWxldGUYAhJuCglXcml0ZUZpbGUSJi5kZXZzdHVkaW8uc2FuZGJveC52MS5Xcml0ZUZpbGVSZXF1ZXN0GicuZGV2c3R1ZGlvLnNhbmRib3gudjEuV3JpdGVGaWxlUmVzcG9uc2UiEIq1GAwKCGZzLndyaXRlGAISagoIUmVhZEZpbGUSJS5kZXZzdHVkaW8uc2FuZGJveC52MS5SZWFkRmlsZVJlcXVlc3QaJi5kZXZzdHVkaW8uc2FuZGJveC52MS5SZWFkRmlsZVJlc3BvbnNlIg+KtRgLCgdmcy5yZWFkGAISbQoJTGlzdEZpbGVzEiYuZGV2c3R1ZGlvLnNhbmRib3gudjEuTGlzdEZpbGVzUmVxdWVzdBonLmRldnN0dWRpby5zYW5kYm94LnYxLkxpc3RGaWxlc1Jlc3BvbnNlIg+KtRgLCgdmcy5saXN0GAIScgoKRGVsZXRlUGF0aBInLmRldnN0dWRpby5zYW5kYm94LnYxLkRlbGV0ZVBhdGhSZXF1ZXN0GiguZGV2c3R1ZGlvLnNhbmRib3gudjEuRGVsZXRlUGF0aFJlc3BvbnNlIhGKtRgNCglmcy5kZWxldGUYAhJqCghNb3ZlUGF0aBIlLmRldnN0dWRpby5zYW5kYm94LnYxLk1vdmVQYXRoUmVxdWVzdBomLmRldnN0dWRpby5zYW5kYm94LnYxLk1vdmVQYXRoUmVzcG9uc2UiD4q1GAsKB2ZzLm1vdmUYAhJqCghDb3B5UGF0aBIlLmRldnN0dWRpby5zYW5kYm94LnYxLkNvcHlQYXRoUmVxdWVzdBomLmRldnN0dWRpby5zYW5kYm94LnYxLkNvcHlQYXRoUmVzcG9uc2UiD4q1GAsKB2ZzLmNvcHkYAhJxCgpNYWtlRm9sZGVyEicuZGV2c3R1ZGlvLnNhbmRib3gudjEuTWFrZUZvbGRlclJlcXVlc3QaKC5kZXZzdHVkaW8uc2FuZGJveC52MS5NYWtlRm9sZGVyUmVzcG9uc2UiEIq1GAwKCGZzLm1rZGlyGAISagoIRWRpdEZpbGUSJS5kZXZzdHVkaW8uc2FuZGJveC52MS5FZGl0RmlsZVJlcXVlc3QaJi5kZXZzdHVkaW8uc2FuZGJveC52MS5FZGl0RmlsZVJlc3BvbnNlIg+KtRgLCgdmcy5lZGl0GAISbgoJTWVyZ2VGaWxlEiYuZGV2c3R1ZGlvLnNhbmRib3gudjEuTWVyZ2VGaWxlUmVxdWVzdBonLmRldnN0dWRpby5zYW5kYm94LnYxLk1lcmdlRmlsZVJlc3BvbnNlIhCKtRgMCghmcy5tZXJnZRgCEnUKC1NlYXJjaEZpbGVzEiguZGV2c3R1ZGlvLnNhbmRib3gudjEuU2VhcmNoRmlsZXNSZXF1ZXN0GikuZGV2c3R1ZGlvLnNhbmRib3gudjEuU2VhcmNoRmlsZXNSZXNwb25zZSIRirUYDQoJZnMuc2VhcmNoGAIScAoJV2F0Y2hUcmVlEiYuZGV2c3R1ZGlvLnNhbmRib3gudjEuV2F0Y2hUcmVlUmVxdWVzdBonLmRldnN0dWRpby5zYW5kYm94LnYxLldhdGNoVHJlZVJlc3BvbnNlIhCKtRgMCghmcy53YXRjaBgCMAFiBnByb3RvMw", [file_devstudio_options_v1_options, file_devstudio_sandbox_v1_lock, file_google_protobuf_timestamp]);
 
 /**
  * A workspace.
@@ -71,6 +73,13 @@ export type Workspace = Message<"devstudio.sandbox.v1.Workspace"> & {
    * @generated from field: int32 file_quota = 7;
    */
   fileQuota: number;
+
+  /**
+   * The one that is meant where none is named.
+   *
+   * @generated from field: bool is_default = 8;
+   */
+  isDefault: boolean;
 };
 
 /**
@@ -165,6 +174,13 @@ export type WriteFileRequest = Message<"devstudio.sandbox.v1.WriteFileRequest"> 
    * @generated from field: optional int64 if_version = 5;
    */
   ifVersion?: bigint | undefined;
+
+  /**
+   * Write as the holder of this lock.
+   *
+   * @generated from field: int64 fencing_token = 6;
+   */
+  fencingToken: bigint;
 };
 
 /**
@@ -235,6 +251,13 @@ export type ReadFileRequest = Message<"devstudio.sandbox.v1.ReadFileRequest"> & 
    * @generated from field: string path = 2;
    */
   path: string;
+
+  /**
+   * As it was in this snapshot; as it is when empty.
+   *
+   * @generated from field: string snapshot_id = 3;
+   */
+  snapshotId: string;
 };
 
 /**
@@ -245,7 +268,7 @@ export const ReadFileRequestSchema: GenMessage<ReadFileRequest> = /*@__PURE__*/
   messageDesc(file_devstudio_sandbox_v1_workspace, 5);
 
 /**
- * Response of ReadFile.
+ * Response of ReadFile. Of a snapshot, version is 0.
  *
  * @generated from message devstudio.sandbox.v1.ReadFileResponse
  */
@@ -356,6 +379,34 @@ export type Entry = Message<"devstudio.sandbox.v1.Entry"> & {
    * @generated from field: optional google.protobuf.Timestamp updated_at = 6;
    */
   updatedAt?: Timestamp | undefined;
+
+  /**
+   * The file is not text.
+   *
+   * @generated from field: bool binary = 7;
+   */
+  binary: boolean;
+
+  /**
+   * Lines that came by its last change.
+   *
+   * @generated from field: int32 lines_added = 8;
+   */
+  linesAdded: number;
+
+  /**
+   * Lines that went by its last change.
+   *
+   * @generated from field: int32 lines_removed = 9;
+   */
+  linesRemoved: number;
+
+  /**
+   * The agent that changed it last; empty where a person did.
+   *
+   * @generated from field: string changed_by_agent = 10;
+   */
+  changedByAgent: string;
 };
 
 /**
@@ -447,6 +498,13 @@ export type DeletePathRequest = Message<"devstudio.sandbox.v1.DeletePathRequest"
    * @generated from field: optional int64 if_version = 3;
    */
   ifVersion?: bigint | undefined;
+
+  /**
+   * Write as the holder of this lock.
+   *
+   * @generated from field: int64 fencing_token = 4;
+   */
+  fencingToken: bigint;
 };
 
 /**
@@ -503,6 +561,13 @@ export type MovePathRequest = Message<"devstudio.sandbox.v1.MovePathRequest"> & 
    * @generated from field: string to = 3;
    */
   to: string;
+
+  /**
+   * Write as the holder of this lock.
+   *
+   * @generated from field: int64 fencing_token = 4;
+   */
+  fencingToken: bigint;
 };
 
 /**
@@ -532,6 +597,750 @@ export type MovePathResponse = Message<"devstudio.sandbox.v1.MovePathResponse"> 
  */
 export const MovePathResponseSchema: GenMessage<MovePathResponse> = /*@__PURE__*/
   messageDesc(file_devstudio_sandbox_v1_workspace, 13);
+
+/**
+ * Request of CreateWorkspace.
+ *
+ * @generated from message devstudio.sandbox.v1.CreateWorkspaceRequest
+ */
+export type CreateWorkspaceRequest = Message<"devstudio.sandbox.v1.CreateWorkspaceRequest"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.CreateWorkspaceRequest.
+ * Use `create(CreateWorkspaceRequestSchema)` to create a new message.
+ */
+export const CreateWorkspaceRequestSchema: GenMessage<CreateWorkspaceRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 14);
+
+/**
+ * Response of CreateWorkspace.
+ *
+ * @generated from message devstudio.sandbox.v1.CreateWorkspaceResponse
+ */
+export type CreateWorkspaceResponse = Message<"devstudio.sandbox.v1.CreateWorkspaceResponse"> & {
+  /**
+   * The new workspace.
+   *
+   * @generated from field: string workspace_id = 1;
+   */
+  workspaceId: string;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.CreateWorkspaceResponse.
+ * Use `create(CreateWorkspaceResponseSchema)` to create a new message.
+ */
+export const CreateWorkspaceResponseSchema: GenMessage<CreateWorkspaceResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 15);
+
+/**
+ * Request of RenameWorkspace.
+ *
+ * @generated from message devstudio.sandbox.v1.RenameWorkspaceRequest
+ */
+export type RenameWorkspaceRequest = Message<"devstudio.sandbox.v1.RenameWorkspaceRequest"> & {
+  /**
+   * Which workspace.
+   *
+   * @generated from field: string workspace_id = 1;
+   */
+  workspaceId: string;
+
+  /**
+   * Its new name.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.RenameWorkspaceRequest.
+ * Use `create(RenameWorkspaceRequestSchema)` to create a new message.
+ */
+export const RenameWorkspaceRequestSchema: GenMessage<RenameWorkspaceRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 16);
+
+/**
+ * Response of RenameWorkspace.
+ *
+ * @generated from message devstudio.sandbox.v1.RenameWorkspaceResponse
+ */
+export type RenameWorkspaceResponse = Message<"devstudio.sandbox.v1.RenameWorkspaceResponse"> & {
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.RenameWorkspaceResponse.
+ * Use `create(RenameWorkspaceResponseSchema)` to create a new message.
+ */
+export const RenameWorkspaceResponseSchema: GenMessage<RenameWorkspaceResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 17);
+
+/**
+ * Request of DeleteWorkspace.
+ *
+ * @generated from message devstudio.sandbox.v1.DeleteWorkspaceRequest
+ */
+export type DeleteWorkspaceRequest = Message<"devstudio.sandbox.v1.DeleteWorkspaceRequest"> & {
+  /**
+   * Which workspace.
+   *
+   * @generated from field: string workspace_id = 1;
+   */
+  workspaceId: string;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.DeleteWorkspaceRequest.
+ * Use `create(DeleteWorkspaceRequestSchema)` to create a new message.
+ */
+export const DeleteWorkspaceRequestSchema: GenMessage<DeleteWorkspaceRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 18);
+
+/**
+ * Response of DeleteWorkspace.
+ *
+ * @generated from message devstudio.sandbox.v1.DeleteWorkspaceResponse
+ */
+export type DeleteWorkspaceResponse = Message<"devstudio.sandbox.v1.DeleteWorkspaceResponse"> & {
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.DeleteWorkspaceResponse.
+ * Use `create(DeleteWorkspaceResponseSchema)` to create a new message.
+ */
+export const DeleteWorkspaceResponseSchema: GenMessage<DeleteWorkspaceResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 19);
+
+/**
+ * Request of CopyPath.
+ *
+ * @generated from message devstudio.sandbox.v1.CopyPathRequest
+ */
+export type CopyPathRequest = Message<"devstudio.sandbox.v1.CopyPathRequest"> & {
+  /**
+   * Which workspace; the default one when empty.
+   *
+   * @generated from field: string workspace_id = 1;
+   */
+  workspaceId: string;
+
+  /**
+   * The file or folder.
+   *
+   * @generated from field: string from = 2;
+   */
+  from: string;
+
+  /**
+   * Where the copy goes.
+   *
+   * @generated from field: string to = 3;
+   */
+  to: string;
+
+  /**
+   * Write as the holder of this lock.
+   *
+   * @generated from field: int64 fencing_token = 4;
+   */
+  fencingToken: bigint;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.CopyPathRequest.
+ * Use `create(CopyPathRequestSchema)` to create a new message.
+ */
+export const CopyPathRequestSchema: GenMessage<CopyPathRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 20);
+
+/**
+ * Response of CopyPath.
+ *
+ * @generated from message devstudio.sandbox.v1.CopyPathResponse
+ */
+export type CopyPathResponse = Message<"devstudio.sandbox.v1.CopyPathResponse"> & {
+  /**
+   * How many files were copied.
+   *
+   * @generated from field: int32 copied_files = 1;
+   */
+  copiedFiles: number;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.CopyPathResponse.
+ * Use `create(CopyPathResponseSchema)` to create a new message.
+ */
+export const CopyPathResponseSchema: GenMessage<CopyPathResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 21);
+
+/**
+ * Request of MakeFolder.
+ *
+ * @generated from message devstudio.sandbox.v1.MakeFolderRequest
+ */
+export type MakeFolderRequest = Message<"devstudio.sandbox.v1.MakeFolderRequest"> & {
+  /**
+   * Which workspace; the default one when empty.
+   *
+   * @generated from field: string workspace_id = 1;
+   */
+  workspaceId: string;
+
+  /**
+   * The folder.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * Write as the holder of this lock.
+   *
+   * @generated from field: int64 fencing_token = 3;
+   */
+  fencingToken: bigint;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.MakeFolderRequest.
+ * Use `create(MakeFolderRequestSchema)` to create a new message.
+ */
+export const MakeFolderRequestSchema: GenMessage<MakeFolderRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 22);
+
+/**
+ * Response of MakeFolder.
+ *
+ * @generated from message devstudio.sandbox.v1.MakeFolderResponse
+ */
+export type MakeFolderResponse = Message<"devstudio.sandbox.v1.MakeFolderResponse"> & {
+  /**
+   * The normalised path.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.MakeFolderResponse.
+ * Use `create(MakeFolderResponseSchema)` to create a new message.
+ */
+export const MakeFolderResponseSchema: GenMessage<MakeFolderResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 23);
+
+/**
+ * A text to look for and what to put in its place.
+ *
+ * @generated from message devstudio.sandbox.v1.Hunk
+ */
+export type Hunk = Message<"devstudio.sandbox.v1.Hunk"> & {
+  /**
+   * The text as it is; empty, in an empty file, stands for all of it.
+   *
+   * @generated from field: string search = 1;
+   */
+  search: string;
+
+  /**
+   * The text to put there.
+   *
+   * @generated from field: string replace = 2;
+   */
+  replace: string;
+
+  /**
+   * Which occurrence, from 1, in the text as the hunks before left it; 0: there must be exactly one.
+   *
+   * @generated from field: int32 occurrence = 3;
+   */
+  occurrence: number;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.Hunk.
+ * Use `create(HunkSchema)` to create a new message.
+ */
+export const HunkSchema: GenMessage<Hunk> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 24);
+
+/**
+ * Request of EditFile. Either hunks or unified_diff is set.
+ *
+ * @generated from message devstudio.sandbox.v1.EditFileRequest
+ */
+export type EditFileRequest = Message<"devstudio.sandbox.v1.EditFileRequest"> & {
+  /**
+   * Which workspace; the default one when empty.
+   *
+   * @generated from field: string workspace_id = 1;
+   */
+  workspaceId: string;
+
+  /**
+   * The file.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * The hash of the content that is edited; unchecked when empty.
+   *
+   * @generated from field: string base_sha256 = 3;
+   */
+  baseSha256: string;
+
+  /**
+   * The version that is edited.
+   *
+   * @generated from field: optional int64 if_version = 4;
+   */
+  ifVersion?: bigint | undefined;
+
+  /**
+   * Replacements, made in order.
+   *
+   * @generated from field: repeated devstudio.sandbox.v1.Hunk hunks = 5;
+   */
+  hunks: Hunk[];
+
+  /**
+   * A unified diff of this one file.
+   *
+   * @generated from field: string unified_diff = 6;
+   */
+  unifiedDiff: string;
+
+  /**
+   * Write as the holder of this lock.
+   *
+   * @generated from field: int64 fencing_token = 7;
+   */
+  fencingToken: bigint;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.EditFileRequest.
+ * Use `create(EditFileRequestSchema)` to create a new message.
+ */
+export const EditFileRequestSchema: GenMessage<EditFileRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 25);
+
+/**
+ * Response of EditFile.
+ *
+ * @generated from message devstudio.sandbox.v1.EditFileResponse
+ */
+export type EditFileResponse = Message<"devstudio.sandbox.v1.EditFileResponse"> & {
+  /**
+   * The normalised path.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * The file's new version.
+   *
+   * @generated from field: int64 version = 2;
+   */
+  version: bigint;
+
+  /**
+   * The content's hash, hexadecimal.
+   *
+   * @generated from field: string sha256 = 3;
+   */
+  sha256: string;
+
+  /**
+   * The content's length.
+   *
+   * @generated from field: int32 size_bytes = 4;
+   */
+  sizeBytes: number;
+
+  /**
+   * Lines that came.
+   *
+   * @generated from field: int32 lines_added = 5;
+   */
+  linesAdded: number;
+
+  /**
+   * Lines that went.
+   *
+   * @generated from field: int32 lines_removed = 6;
+   */
+  linesRemoved: number;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.EditFileResponse.
+ * Use `create(EditFileResponseSchema)` to create a new message.
+ */
+export const EditFileResponseSchema: GenMessage<EditFileResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 26);
+
+/**
+ * Request of MergeFile.
+ *
+ * @generated from message devstudio.sandbox.v1.MergeFileRequest
+ */
+export type MergeFileRequest = Message<"devstudio.sandbox.v1.MergeFileRequest"> & {
+  /**
+   * Which workspace; the default one when empty.
+   *
+   * @generated from field: string workspace_id = 1;
+   */
+  workspaceId: string;
+
+  /**
+   * The file.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * The content that both started from.
+   *
+   * @generated from field: string base_text = 3;
+   */
+  baseText: string;
+
+  /**
+   * The caller's content.
+   *
+   * @generated from field: string text = 4;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.MergeFileRequest.
+ * Use `create(MergeFileRequestSchema)` to create a new message.
+ */
+export const MergeFileRequestSchema: GenMessage<MergeFileRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 27);
+
+/**
+ * Response of MergeFile.
+ *
+ * @generated from message devstudio.sandbox.v1.MergeFileResponse
+ */
+export type MergeFileResponse = Message<"devstudio.sandbox.v1.MergeFileResponse"> & {
+  /**
+   * The merged content; where both changed the same lines, both stand between conflict markers.
+   *
+   * @generated from field: string text = 1;
+   */
+  text: string;
+
+  /**
+   * There are such lines.
+   *
+   * @generated from field: bool conflicts = 2;
+   */
+  conflicts: boolean;
+
+  /**
+   * The file's content as it is.
+   *
+   * @generated from field: string current_text = 3;
+   */
+  currentText: string;
+
+  /**
+   * The version to write over.
+   *
+   * @generated from field: int64 current_version = 4;
+   */
+  currentVersion: bigint;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.MergeFileResponse.
+ * Use `create(MergeFileResponseSchema)` to create a new message.
+ */
+export const MergeFileResponseSchema: GenMessage<MergeFileResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 28);
+
+/**
+ * Request of SearchFiles.
+ *
+ * @generated from message devstudio.sandbox.v1.SearchFilesRequest
+ */
+export type SearchFilesRequest = Message<"devstudio.sandbox.v1.SearchFilesRequest"> & {
+  /**
+   * Which workspace; the default one when empty.
+   *
+   * @generated from field: string workspace_id = 1;
+   */
+  workspaceId: string;
+
+  /**
+   * What to look for.
+   *
+   * @generated from field: string query = 2;
+   */
+  query: string;
+
+  /**
+   * The query is a regular expression.
+   *
+   * @generated from field: bool regex = 3;
+   */
+  regex: boolean;
+
+  /**
+   * Upper and lower case are told apart.
+   *
+   * @generated from field: bool match_case = 4;
+   */
+  matchCase: boolean;
+
+  /**
+   * Only whole words.
+   *
+   * @generated from field: bool whole_word = 5;
+   */
+  wholeWord: boolean;
+
+  /**
+   * Only paths that one of these globs matches, such as "src/**\/*.rs"; all when empty.
+   *
+   * @generated from field: repeated string include = 6;
+   */
+  include: string[];
+
+  /**
+   * No path that one of these globs matches.
+   *
+   * @generated from field: repeated string exclude = 7;
+   */
+  exclude: string[];
+
+  /**
+   * Most matches; 1,000 when left out.
+   *
+   * @generated from field: int32 max_matches = 8;
+   */
+  maxMatches: number;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.SearchFilesRequest.
+ * Use `create(SearchFilesRequestSchema)` to create a new message.
+ */
+export const SearchFilesRequestSchema: GenMessage<SearchFilesRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 29);
+
+/**
+ * Where a query occurs in a line.
+ *
+ * @generated from message devstudio.sandbox.v1.SearchMatch
+ */
+export type SearchMatch = Message<"devstudio.sandbox.v1.SearchMatch"> & {
+  /**
+   * The line, from 1.
+   *
+   * @generated from field: int32 line = 1;
+   */
+  line: number;
+
+  /**
+   * The line's text; of long lines, 400 bytes around the first occurrence.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+
+  /**
+   * Where occurrences begin and end in text, in UTF-16 code units: begin, end, begin, end, …
+   *
+   * @generated from field: repeated int32 ranges = 3;
+   */
+  ranges: number[];
+
+  /**
+   * The first occurrence's column in the whole line, from 1, in UTF-16 code units.
+   *
+   * @generated from field: int32 column = 4;
+   */
+  column: number;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.SearchMatch.
+ * Use `create(SearchMatchSchema)` to create a new message.
+ */
+export const SearchMatchSchema: GenMessage<SearchMatch> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 30);
+
+/**
+ * A file in which the query occurs.
+ *
+ * @generated from message devstudio.sandbox.v1.SearchedFile
+ */
+export type SearchedFile = Message<"devstudio.sandbox.v1.SearchedFile"> & {
+  /**
+   * Its path.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * Its lines.
+   *
+   * @generated from field: repeated devstudio.sandbox.v1.SearchMatch matches = 2;
+   */
+  matches: SearchMatch[];
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.SearchedFile.
+ * Use `create(SearchedFileSchema)` to create a new message.
+ */
+export const SearchedFileSchema: GenMessage<SearchedFile> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 31);
+
+/**
+ * Response of SearchFiles.
+ *
+ * @generated from message devstudio.sandbox.v1.SearchFilesResponse
+ */
+export type SearchFilesResponse = Message<"devstudio.sandbox.v1.SearchFilesResponse"> & {
+  /**
+   * The files, by path.
+   *
+   * @generated from field: repeated devstudio.sandbox.v1.SearchedFile files = 1;
+   */
+  files: SearchedFile[];
+
+  /**
+   * There are more matches.
+   *
+   * @generated from field: bool truncated = 2;
+   */
+  truncated: boolean;
+
+  /**
+   * How many files were looked into.
+   *
+   * @generated from field: int32 searched_files = 3;
+   */
+  searchedFiles: number;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.SearchFilesResponse.
+ * Use `create(SearchFilesResponseSchema)` to create a new message.
+ */
+export const SearchFilesResponseSchema: GenMessage<SearchFilesResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 32);
+
+/**
+ * Request of WatchTree.
+ *
+ * @generated from message devstudio.sandbox.v1.WatchTreeRequest
+ */
+export type WatchTreeRequest = Message<"devstudio.sandbox.v1.WatchTreeRequest"> & {
+  /**
+   * Which workspace; the default one when empty.
+   *
+   * @generated from field: string workspace_id = 1;
+   */
+  workspaceId: string;
+
+  /**
+   * The last token that was seen; empty to begin with everything.
+   *
+   * @generated from field: string resume_token = 2;
+   */
+  resumeToken: string;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.WatchTreeRequest.
+ * Use `create(WatchTreeRequestSchema)` to create a new message.
+ */
+export const WatchTreeRequestSchema: GenMessage<WatchTreeRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 33);
+
+/**
+ * A change of a workspace.
+ *
+ * @generated from message devstudio.sandbox.v1.TreeEvent
+ */
+export type TreeEvent = Message<"devstudio.sandbox.v1.TreeEvent"> & {
+  /**
+   * What happened.
+   *
+   * @generated from field: devstudio.sandbox.v1.TreeEventKind kind = 1;
+   */
+  kind: TreeEventKind;
+
+  /**
+   * The entry; of one that is gone, its path and kind.
+   *
+   * @generated from field: optional devstudio.sandbox.v1.Entry entry = 2;
+   */
+  entry?: Entry | undefined;
+
+  /**
+   * The lock; of one that ended, its id and path.
+   *
+   * @generated from field: optional devstudio.sandbox.v1.Lock lock = 3;
+   */
+  lock?: Lock | undefined;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.TreeEvent.
+ * Use `create(TreeEventSchema)` to create a new message.
+ */
+export const TreeEventSchema: GenMessage<TreeEvent> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 34);
+
+/**
+ * Response of WatchTree.
+ *
+ * @generated from message devstudio.sandbox.v1.WatchTreeResponse
+ */
+export type WatchTreeResponse = Message<"devstudio.sandbox.v1.WatchTreeResponse"> & {
+  /**
+   * What happened, in an order that can be followed: folders before what is in them.
+   *
+   * @generated from field: repeated devstudio.sandbox.v1.TreeEvent events = 1;
+   */
+  events: TreeEvent[];
+
+  /**
+   * To go on from here.
+   *
+   * @generated from field: string resume_token = 2;
+   */
+  resumeToken: string;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.WatchTreeResponse.
+ * Use `create(WatchTreeResponseSchema)` to create a new message.
+ */
+export const WatchTreeResponseSchema: GenMessage<WatchTreeResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_workspace, 35);
 
 /**
  * What stands at a path.
@@ -568,9 +1377,72 @@ export const EntryKindSchema: GenEnum<EntryKind> = /*@__PURE__*/
   enumDesc(file_devstudio_sandbox_v1_workspace, 0);
 
 /**
+ * What happened.
+ *
+ * @generated from enum devstudio.sandbox.v1.TreeEventKind
+ */
+export enum TreeEventKind {
+  /**
+   * Not set.
+   *
+   * @generated from enum value: TREE_EVENT_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * There is a new entry, or one that the watcher has not seen.
+   *
+   * @generated from enum value: TREE_EVENT_KIND_ADDED = 1;
+   */
+  ADDED = 1,
+
+  /**
+   * An entry's content is another.
+   *
+   * @generated from enum value: TREE_EVENT_KIND_CHANGED = 2;
+   */
+  CHANGED = 2,
+
+  /**
+   * An entry is gone.
+   *
+   * @generated from enum value: TREE_EVENT_KIND_REMOVED = 3;
+   */
+  REMOVED = 3,
+
+  /**
+   * A lock was taken, renewed, or is wanted by somebody.
+   *
+   * @generated from enum value: TREE_EVENT_KIND_LOCKED = 4;
+   */
+  LOCKED = 4,
+
+  /**
+   * A lock ended.
+   *
+   * @generated from enum value: TREE_EVENT_KIND_UNLOCKED = 5;
+   */
+  UNLOCKED = 5,
+
+  /**
+   * All that was before the watch has been told.
+   *
+   * @generated from enum value: TREE_EVENT_KIND_SYNCED = 6;
+   */
+  SYNCED = 6,
+}
+
+/**
+ * Describes the enum devstudio.sandbox.v1.TreeEventKind.
+ */
+export const TreeEventKindSchema: GenEnum<TreeEventKind> = /*@__PURE__*/
+  enumDesc(file_devstudio_sandbox_v1_workspace, 1);
+
+/**
  * Files of workspaces. Without workspace_id the caller's default workspace is meant; it is made at first use.
  * Paths are relative to the workspace; the form /tmp/work/… under which programs see it is taken too.
- * All fail with NOT_FOUND (workspace), PATH_FORBIDDEN and SYMLINK_FORBIDDEN.
+ * All fail with NOT_FOUND (workspace), PATH_FORBIDDEN and SYMLINK_FORBIDDEN; all that write, with LOCK_HELD (another's
+ * lock is in the way) and STALE_FENCE (the lock to write with does not hold any more).
  *
  * @generated from service devstudio.sandbox.v1.WorkspaceService
  */
@@ -584,6 +1456,36 @@ export const WorkspaceService: GenService<{
     methodKind: "unary";
     input: typeof ListWorkspacesRequestSchema;
     output: typeof ListWorkspacesResponseSchema;
+  },
+  /**
+   * Makes an empty workspace. Fails with QUOTA_EXCEEDED (workspaces).
+   *
+   * @generated from rpc devstudio.sandbox.v1.WorkspaceService.CreateWorkspace
+   */
+  createWorkspace: {
+    methodKind: "unary";
+    input: typeof CreateWorkspaceRequestSchema;
+    output: typeof CreateWorkspaceResponseSchema;
+  },
+  /**
+   * Gives a workspace another name.
+   *
+   * @generated from rpc devstudio.sandbox.v1.WorkspaceService.RenameWorkspace
+   */
+  renameWorkspace: {
+    methodKind: "unary";
+    input: typeof RenameWorkspaceRequestSchema;
+    output: typeof RenameWorkspaceResponseSchema;
+  },
+  /**
+   * Deletes a workspace with its files, locks and snapshots, for good. Fails with STATE_CONFLICT for the default one.
+   *
+   * @generated from rpc devstudio.sandbox.v1.WorkspaceService.DeleteWorkspace
+   */
+  deleteWorkspace: {
+    methodKind: "unary";
+    input: typeof DeleteWorkspaceRequestSchema;
+    output: typeof DeleteWorkspaceResponseSchema;
   },
   /**
    * Writes a whole file, making its folders. The answer means that it is stored for good.
@@ -635,6 +1537,67 @@ export const WorkspaceService: GenService<{
     methodKind: "unary";
     input: typeof MovePathRequestSchema;
     output: typeof MovePathResponseSchema;
+  },
+  /**
+   * Copies a file or folder. Fails with ALREADY_EXISTS, QUOTA_EXCEEDED.
+   *
+   * @generated from rpc devstudio.sandbox.v1.WorkspaceService.CopyPath
+   */
+  copyPath: {
+    methodKind: "unary";
+    input: typeof CopyPathRequestSchema;
+    output: typeof CopyPathResponseSchema;
+  },
+  /**
+   * Makes an empty folder, and those above it. Fails with ALREADY_EXISTS.
+   *
+   * @generated from rpc devstudio.sandbox.v1.WorkspaceService.MakeFolder
+   */
+  makeFolder: {
+    methodKind: "unary";
+    input: typeof MakeFolderRequestSchema;
+    output: typeof MakeFolderResponseSchema;
+  },
+  /**
+   * Changes parts of a text file, all or none of them. Fails with VERSION_CONFLICT, HUNK_MISMATCH, FILE_TOO_LARGE.
+   *
+   * @generated from rpc devstudio.sandbox.v1.WorkspaceService.EditFile
+   */
+  editFile: {
+    methodKind: "unary";
+    input: typeof EditFileRequestSchema;
+    output: typeof EditFileResponseSchema;
+  },
+  /**
+   * Merges a text into a file that somebody changed meanwhile, without writing it. Fails with NOT_FOUND.
+   *
+   * @generated from rpc devstudio.sandbox.v1.WorkspaceService.MergeFile
+   */
+  mergeFile: {
+    methodKind: "unary";
+    input: typeof MergeFileRequestSchema;
+    output: typeof MergeFileResponseSchema;
+  },
+  /**
+   * Searches the text of files.
+   *
+   * @generated from rpc devstudio.sandbox.v1.WorkspaceService.SearchFiles
+   */
+  searchFiles: {
+    methodKind: "unary";
+    input: typeof SearchFilesRequestSchema;
+    output: typeof SearchFilesResponseSchema;
+  },
+  /**
+   * Follows a workspace: first all entries and locks, or what changed since resume_token; then every change as it is
+   * made, by whomever. What changes several times meanwhile is told once, as it is.
+   *
+   * @generated from rpc devstudio.sandbox.v1.WorkspaceService.WatchTree
+   */
+  watchTree: {
+    methodKind: "server_streaming";
+    input: typeof WatchTreeRequestSchema;
+    output: typeof WatchTreeResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_devstudio_sandbox_v1_workspace, 0);
