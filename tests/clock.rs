@@ -42,7 +42,7 @@ async fn up_is_healthy_within_twenty_seconds() {
         let port = free_port();
         let started = Instant::now();
         let mut supervisor = spawn_up(&dir, port, &[]);
-        ready(&format!("http://127.0.0.1:{port}"), &http, &dir).await;
+        ready(&mut supervisor, &format!("http://127.0.0.1:{port}"), &http, &dir).await;
         let took = started.elapsed();
         stop(&mut supervisor);
         eprintln!("FIGURE up to healthy, {kind} data folder: {took:?}");

@@ -99,10 +99,10 @@ impl House {
         let port = free_port();
         let mut command = up(&data_dir, port, env);
         prepare(&mut command);
-        let supervisor = spawn_bound(command);
+        let mut supervisor = spawn_bound(command);
         let url = format!("http://127.0.0.1:{port}");
         let http = client();
-        ready(&url, &http, &data_dir).await;
+        ready(&mut supervisor, &url, &http, &data_dir).await;
         let key = cli(
             &data_dir,
             &["key", "add", "--email", "admin@localhost", "--name", &format!("tests-{port}")],
@@ -201,17 +201,18 @@ pub fn stop(child: &mut Child) {
 }
 
 /// Waits until a house answers and everything in it serves.
-pub async fn ready(url: &str, http: &reqwest::Client, data_dir: &Path) {
+pub async fn ready(supervisor: &mut Child, url: &str, http: &reqwest::Client, data_dir: &Path) {
     let started = Instant::now();
     loop {
+        let ended = supervisor.try_wait().unwrap();
         if let Ok(response) = http.get(format!("{url}/readyz")).send().await
             && response.status() == StatusCode::OK
         {
             return;
         }
-        if started.elapsed() > Duration::from_secs(120) {
+        if ended.is_some() || started.elapsed() > Duration::from_secs(120) {
             let log = std::fs::read_to_string(data_dir.join("test-up.log")).unwrap_or_default();
-            panic!("{url} is not ready after two minutes\n{log}");
+            panic!("{url} is not ready after {:?}, ended: {ended:?}\n{log}", started.elapsed());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -228,7 +228,7 @@ async fn after_kill_9_of_the_supervisor_and_all_up_starts_again_with_everything(
     let started = Instant::now();
     house.supervisor = spawn_up(&house.data_dir, port, &[]);
     let url = format!("http://127.0.0.1:{port}");
-    ready(&url, &dev.http, &house.data_dir).await;
+    ready(&mut house.supervisor, &url, &dev.http, &house.data_dir).await;
     eprintln!("FIGURE up after kill -9 of all: {:?}", started.elapsed());
     let dev = Person { url, ..dev };
     assert_eq!(dev.call("fs.read", json!({"path": "kept.txt"})).await.ok()["text"], "kept");

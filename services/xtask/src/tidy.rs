@@ -184,7 +184,7 @@ fn layers(path: &str, text: &str, found: &mut Vec<Finding>) {
         return;
     };
     let is_store = file == "store.rs" || file.starts_with("store/");
-    let is_service = file == "lib.rs" || file == "service.rs" || file.ends_with("_service.rs");
+    let is_service = file == "lib.rs" || file == "service.rs" || file.ends_with("_service.rs") || path.contains("/src/service/");
     let rules: [(&'static str, &str, bool); 4] = [
         ("sql", "sqlx::query", is_store || path == "services/kit/src/db.rs"),
         ("tonic", "tonic::", !matches!(unit, "auth" | "billing" | "sandbox") || is_service),
@@ -325,6 +325,7 @@ mod tests {
         let text = "//! A.\nuse tonic::Status;\n";
         assert_eq!(rules("services/billing/src/reserve.rs", text), ["tonic"]);
         assert_eq!(rules("services/billing/src/service.rs", text), [""; 0]);
+        assert_eq!(rules("services/billing/src/service/budgets.rs", text), [""; 0]);
         assert_eq!(rules("services/edge/src/door.rs", text), [""; 0]);
     }
 
