@@ -184,7 +184,10 @@ fn layers(path: &str, text: &str, found: &mut Vec<Finding>) {
         return;
     };
     let is_store = file == "store.rs" || file.starts_with("store/");
-    let is_service = file == "lib.rs" || file == "service.rs" || file.ends_with("_service.rs") || path.contains("/src/service/");
+    let is_service = file == "lib.rs"
+        || file == "service.rs"
+        || file.ends_with("_service.rs")
+        || path.contains("/src/service/");
     let rules: [(&'static str, &str, bool); 4] = [
         ("sql", "sqlx::query", is_store || path == "services/kit/src/db.rs"),
         ("tonic", "tonic::", !matches!(unit, "auth" | "billing" | "sandbox") || is_service),
