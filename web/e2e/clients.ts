@@ -3,6 +3,7 @@ import { createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { AuthService } from "../src/gen/devstudio/auth/v1/auth_pb.ts";
 import { LockService } from "../src/gen/devstudio/sandbox/v1/lock_pb.ts";
+import { SnapshotService } from "../src/gen/devstudio/sandbox/v1/snapshot_pb.ts";
 import { WorkspaceService } from "../src/gen/devstudio/sandbox/v1/workspace_pb.ts";
 
 /** Signs in and gives the clients of workspaces. */
@@ -13,5 +14,5 @@ export async function clientsOf(baseUrl: string, email: string, password: string
     return next(request);
   };
   const transport = createGrpcWebTransport({ baseUrl, interceptors: [authorize] });
-  return { files: createClient(WorkspaceService, transport), locks: createClient(LockService, transport) };
+  return { files: createClient(WorkspaceService, transport), locks: createClient(LockService, transport), snapshots: createClient(SnapshotService, transport) };
 }

@@ -18,8 +18,7 @@ export function TopBar({ title, place, onSearch, onPassword, onShortcuts }: Prop
     <header className="flex h-11 shrink-0 items-center gap-3 border-b border-line bg-chrome pr-3 pl-[18px] max-tab:h-12 max-tab:pl-3">
       <Mark size={phone ? 24 : 20} />
       <div className="flex min-w-0 flex-1 items-center gap-3">
-        {phone && <p className="min-w-0 truncate text-base leading-tight font-semibold text-fg">{title}</p>}
-        <Suspense><Workspaces place={place} compactly={phone} /></Suspense>
+        <Suspense fallback={phone && <p className="truncate text-base font-semibold text-fg">{title}</p>}><Workspaces place={place} below={phone ? title : ""} /></Suspense>
       </div>
       {!phone && (
         <button type="button" onClick={onSearch} className="flex h-7 w-110 min-w-40 shrink items-center gap-2 rounded-ctl border border-line-2 bg-raised px-2.5 text-sm text-fg-3 hover:bg-hover">

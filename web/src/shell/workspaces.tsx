@@ -18,7 +18,7 @@ const known = /^\/(code|run|chat)/;
 /** Goes on in another workspace: in the same tab where that has files to do with. */
 const enter = (workspaceId: string) => go(known.exec(location.pathname)?.[0] ?? "/code", { ws: workspaceId });
 
-export default function Workspaces({ place, compactly }: { place: string; compactly: boolean }) {
+export default function Workspaces({ place, below }: { place: string; below: string }) {
   const list = useQuery(WorkspaceService.method.listWorkspaces, {}, { staleTime: 30_000 });
   const [asking, setAsking] = useState<"create" | "rename" | "delete" | null>(null);
   const all = list.data?.workspaces ?? [];
@@ -34,9 +34,12 @@ export default function Workspaces({ place, compactly }: { place: string; compac
         align="start"
         label={m.workspaces()}
         trigger={
-          <button type="button" aria-label={m.workspace_now({ name: title })} className={cx("flex min-w-0 items-center gap-1.5 rounded-ctl px-2 text-fg hover:bg-hover", compactly ? "h-10 max-w-32 text-xs" : "ml-1 h-8 max-w-60 text-sm font-semibold")}>
-            <span className="truncate">{title}</span>
-            <ChevronsUpDown size={14} aria-hidden className="shrink-0 text-fg-3" />
+          <button type="button" aria-label={m.workspace_now({ name: title })} className={cx("flex min-w-0 rounded-ctl text-fg hover:bg-hover", below ? "-ml-1 h-11 flex-col justify-center px-1 text-left leading-tight" : "ml-1 h-8 max-w-60 items-center px-2 text-sm font-semibold")}>
+            {below && <span className="max-w-full truncate text-base font-semibold">{below}</span>}
+            <span className={cx("flex max-w-full items-center gap-1.5", below && "text-xs text-fg-3")}>
+              <span className="truncate">{title}</span>
+              <ChevronsUpDown size={below ? 12 : 14} aria-hidden className="shrink-0 text-fg-3" />
+            </span>
           </button>
         }
       >

@@ -5,7 +5,7 @@ import { m } from "../../paraglide/messages";
 import { Button } from "../../ui/button";
 import { Dialog, DialogFoot } from "../../ui/dialog";
 import { Segmented } from "../../ui/segmented";
-import Diff from "./diff";
+import Diff, { Sides } from "./diff";
 import { keepEditing, modelOf, settle, takeTheirs, type Conflict as Between } from "./files";
 import { nameOf } from "./rows";
 
@@ -53,7 +53,7 @@ export function Conflict({ path, conflict }: { path: string; conflict: Between }
       <div className="px-5 pb-3 max-tab:px-4">
         <Segmented label={m.conflict_choose()} value={choice} onChange={setChoice} options={[{ value: "mine", label: m.conflict_mine() }, { value: "theirs", label: m.conflict_theirs() }, { value: "merged", label: m.conflict_merged() }]} />
       </div>
-      <div className="grid grid-cols-2 border-y border-line px-5 py-1.5 text-xs"><span>{sides.left}</span><span>{sides.right}</span></div>
+      <Sides left={sides.left} right={sides.right} />
       <div className="flex h-[46vh] min-h-40">
         <Diff key={choice} path={path} before={sides.before} after={sides.after} label={m.conflict_compare({ left: sides.left, right: sides.right })} {...(choice === "merged" ? { onChange: setMerged } : {})} />
       </div>

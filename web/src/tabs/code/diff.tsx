@@ -39,7 +39,6 @@ export default function Diff({ path, before, after, label, onChange }: Props) {
       renderOverviewRuler: false,
       renderMarginRevertIcon: false,
       stickyScroll: { enabled: false },
-      hideUnchangedRegions: { enabled: true },
     });
     diff.setModel({ original, modified });
     const changes = modified.onDidChangeContent(() => listener.current?.(modified.getValue()));
@@ -54,3 +53,11 @@ export default function Diff({ path, before, after, label, onChange }: Props) {
   }, [box, path, before, editable ? null : after, editable, label, phone]);
   return <div ref={setBox} role="group" aria-label={label} className="font-code min-h-0 flex-1 overflow-hidden" />;
 }
+
+/** The names of the two texts above them; with the signs of the lines where they stand below each other. */
+export const Sides = ({ left, right }: { left: string; right: string }) => (
+  <div className="grid grid-cols-2 border-y border-line px-5 py-1.5 text-xs max-tab:px-4">
+    <span><span aria-hidden className="font-code text-del-fg tab:hidden">− </span>{left}</span>
+    <span><span aria-hidden className="font-code text-add-fg tab:hidden">+ </span>{right}</span>
+  </div>
+);

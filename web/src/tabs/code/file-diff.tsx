@@ -6,7 +6,7 @@ import { here } from "../../lib/place";
 import { m } from "../../paraglide/messages";
 import { FaultLine } from "../../ui/fault";
 import { Waiting } from "../../ui/tag";
-import Diff from "./diff";
+import Diff, { Sides } from "./diff";
 
 /** Reads both; a file that is not there on one side is empty there. */
 export function FileDiffView({ path, snapshotId }: { path: string; snapshotId: string }) {
@@ -16,7 +16,7 @@ export function FileDiffView({ path, snapshotId }: { path: string; snapshotId: s
   const binary = [then.data, now.data].some((file) => file?.content.case === "data");
   return (
     <>
-      <div className="grid grid-cols-2 border-y border-line px-5 py-1.5 text-xs"><span>{m.then_version()}</span><span>{m.now_version()}</span></div>
+      <Sides left={m.then_version()} right={m.now_version()} />
       <div className="flex h-[52vh] min-h-40 flex-col">
         {fault ? <div className="p-3"><FaultLine fault={explain(fault)} /></div>
         : then.isPending || now.isPending ? <Waiting rows={8} height={20} label={m.loading()} />

@@ -61,8 +61,10 @@ export default function SearchPanel() {
           <Toggle icon={WholeWord} label={m.search_word()} on={wholeWord} onChange={(on) => useSearch.setState({ wholeWord: on })} />
           <Toggle icon={Regex} label={m.search_regex()} on={regex} onChange={(on) => useSearch.setState({ regex: on })} />
         </div>
-        <Input mono aria-label={m.search_include()} placeholder={m.search_include()} value={include} onChange={(event) => useSearch.setState({ include: event.target.value })} spellCheck={false} />
-        <Input mono aria-label={m.search_exclude()} placeholder={m.search_exclude()} value={exclude} onChange={(event) => useSearch.setState({ exclude: event.target.value })} spellCheck={false} />
+        <div className="flex gap-2 tab:flex-col">
+          <Input mono aria-label={m.search_include()} placeholder={m.search_include()} value={include} onChange={(event) => useSearch.setState({ include: event.target.value })} spellCheck={false} />
+          <Input mono aria-label={m.search_exclude()} placeholder={m.search_exclude()} value={exclude} onChange={(event) => useSearch.setState({ exclude: event.target.value })} spellCheck={false} />
+        </div>
       </form>
       <div className="flex min-h-0 min-w-0 flex-1 flex-col" aria-busy={busy}>
         {fault ? <div className="p-3"><FaultLine fault={fault} /></div> : <SearchResults found={found} query={query} />}

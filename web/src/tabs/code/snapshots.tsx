@@ -46,7 +46,7 @@ export default function Snapshots() {
           const name = nameOf(snapshot);
           return (
             <li key={snapshot.snapshotId} className="flex min-h-9 items-center gap-3 border-b border-line px-4 py-1 text-sm max-tab:flex-wrap">
-              <time className="nums w-24 shrink-0 text-xs text-fg-3" dateTime={new Date(at).toISOString()} title={dateTime(at)}>{ago(at)}</time>
+              <time className="nums w-24 shrink-0 text-xs max-tab:w-auto text-fg-3" dateTime={new Date(at).toISOString()} title={dateTime(at)}>{ago(at)}</time>
               <span className="min-w-0 flex-1 truncate text-fg">{name}</span>
               <span className="nums text-xs whitespace-nowrap text-fg-3">{m.files_count({ count: snapshot.fileCount, shown: number(snapshot.fileCount) })} · {bytes(snapshot.sizeBytes)}</span>
               <span className="flex items-center gap-1 max-tab:w-full max-tab:justify-end">

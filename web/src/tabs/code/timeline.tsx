@@ -35,7 +35,7 @@ export default function Timeline({ path, entry }: { path: string | null; entry: 
           const same = state.sha256 === entry?.sha256;
           return (
             <li key={state.snapshotId} className="flex min-h-9 items-center gap-3 border-b border-line px-4 py-1 text-sm">
-              <time className="nums w-24 shrink-0 text-xs text-fg-3" dateTime={new Date(at).toISOString()} title={dateTime(at)}>{ago(at)}</time>
+              <time className="nums w-24 shrink-0 text-xs max-tab:w-auto text-fg-3" dateTime={new Date(at).toISOString()} title={dateTime(at)}>{ago(at)}</time>
               <span className="min-w-0 flex-1 truncate text-fg">{state.reason || m.snapshot_unnamed()}</span>
               <span className="nums text-xs text-fg-3 phone-hidden">{bytes(state.sizeBytes)}</span>
               {same ? <Tag tone="ok">{m.as_now()}</Tag> : <Button small tone="quiet" icon={FileDiff} onClick={() => setShown(state)}>{m.compare_now()}</Button>}
