@@ -2,7 +2,10 @@
 // DEVSTUDIO_E2E_URL with content that e2e/stage.ts makes there, or of the double.
 import { mkdirSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
+import { LockScope } from "../src/gen/devstudio/sandbox/v1/lock_pb.ts";
+import type { ReadFileResponse } from "../src/gen/devstudio/sandbox/v1/workspace_pb.ts";
 import { launch, open, signIn, type View } from "./browser.ts";
+import { clientsOf } from "./clients.ts";
 import { startDouble } from "./double/main.ts";
 import { setStage, type Stage } from "./stage.ts";
 
@@ -21,6 +24,10 @@ async function ask(page: Page, text: string): Promise<void> {
   await button(page, /^(Senden|Send)$/).click();
 }
 
+const textOf = ({ content, version }: ReadFileResponse) => ({ ...(content.case === "text" ? { text: content.value } : {}), version });
+/** Undoes something when the picture has been taken. */
+const released = (page: Page, work: () => Promise<void>) => Promise.resolve(page.once("close", () => void work()));
+
 /** Pictures of the person's own pages. */
 const scenes: Record<string, Scene> = {
   code: async (page, { url }) => {
@@ -29,6 +36,79 @@ const scenes: Record<string, Scene> = {
     await page.keyboard.press("F5");
     await page.getByText("exit 0").first().waitFor();
     await settled(page, 900);
+  },
+  "code-locked": async (page, { url, person }) => {
+    const { locks, files } = await clientsOf(url, person.email, person.password);
+    const { text = "", version } = textOf(await files.readFile({ path: "src/primes.py" }));
+    if (!text.includes("isqrt(n)  ")) await files.writeFile({ path: "src/primes.py", content: { case: "text", value: text.replace("isqrt(n) ", "isqrt(n)  ") }, ifVersion: version });
+    await locks.acquireLock({ path: "src/primes.py", agentId: "coder-1", taskId: "0f0c1d2e-4b5a-4978-897a-6b5c4d3e2f1a", ttlMs: 133_000 });
+    await locks.acquireLock({ path: "tests", scope: LockScope.SUBTREE, pinned: true });
+    await page.goto(`${url}/code?path=src/primes.py`);
+    await page.getByText(/coder-1$/).first().waitFor();
+    await page.keyboard.press("Control+Shift+F");
+    await page.getByRole("searchbox").fill("prime");
+    await page.getByRole("list", { name: /^(Treffer|Results)$/ }).getByRole("button").first().waitFor();
+    await settled(page, 900);
+    await released(page, async () => { for (const { lockId } of (await locks.listLocks({})).locks) await locks.releaseLock({ lockId }); });
+  },
+  "code-conflict": async (page, { url, person }) => {
+    const { files } = await clientsOf(url, person.email, person.password);
+    await page.goto(`${url}/code?path=config.json`);
+    await page.locator(".monaco-editor .view-line").first().click();
+    await page.keyboard.press("Control+Home");
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("End");
+    await page.keyboard.insertText(' "unit": "ms",');
+    const { text = "", version } = textOf(await files.readFile({ path: "config.json" }));
+    await files.writeFile({ path: "config.json", content: { case: "text", value: text.includes("true") ? text.replace("true", "false") : text.replace("false", "true") }, ifVersion: version });
+    await page.keyboard.press("Control+s");
+    await page.getByRole("dialog").locator(".view-line").first().waitFor();
+    await settled(page, 900);
+  },
+  "code-snapshots": async (page, { url, person }) => {
+    const { files, snapshots } = await clientsOf(url, person.email, person.password);
+    await snapshots.createSnapshot({ reason: "before the refactoring" });
+    const { text = "", version } = textOf(await files.readFile({ path: "README.md" }));
+    await files.writeFile({ path: "README.md", content: { case: "text", value: `${text}\nAnother line.\n` }, ifVersion: version });
+    await page.goto(`${url}/code?path=README.md`);
+    await page.locator(".monaco-editor .view-line").first().waitFor();
+    await page.keyboard.press("Control+j");
+    await page.getByRole("tab", { name: /^(Stände|Snapshots)$/ }).click();
+    await page.getByRole("listitem").first().waitFor();
+    await settled(page, 900);
+  },
+  "code-differences": async (page, { url }) => {
+    await page.goto(`${url}/code?path=README.md`);
+    await page.locator(".monaco-editor .view-line").first().waitFor();
+    await page.keyboard.press("Control+j");
+    await page.getByRole("tab", { name: /^(Stände|Snapshots)$/ }).click();
+    await button(page, /before the refactoring/).first().click();
+    await page.getByRole("dialog").locator(".view-line").first().waitFor();
+    await settled(page, 900);
+  },
+  "code-timeline": async (page, { url }) => {
+    await page.goto(`${url}/code?path=README.md`);
+    await page.locator(".monaco-editor .view-line").first().waitFor();
+    await page.keyboard.press("Control+j");
+    await page.getByRole("tab", { name: /^(Zeitleiste|Timeline)$/ }).click();
+    await page.getByRole("list", { name: /README/ }).waitFor();
+    await settled(page, 900);
+  },
+  "code-menu": async (page, { url }) => {
+    await page.goto(`${url}/code?path=src/primes.py`);
+    await page.locator(".monaco-editor .view-line").first().waitFor();
+    if ((page.viewportSize()?.width ?? 0) < 768) await button(page, /^(Dateien|Files)$/).click();
+    await page.getByRole("treeitem", { name: /primes\.py/ }).first().focus();
+    await page.keyboard.press("ContextMenu");
+    await page.getByRole("menu").waitFor();
+    await settled(page);
+  },
+  workspaces: async (page, { url }) => {
+    await page.goto(`${url}/code?path=README.md`);
+    await page.locator(".monaco-editor .view-line").first().waitFor();
+    await button(page, /^(Arbeitsbereich|Workspace):/).click();
+    await page.getByRole("menu").waitFor();
+    await settled(page);
   },
   chat: async (page, { url, question }) => {
     await page.goto(`${url}/chat`);

@@ -2,6 +2,7 @@
 import { AxeBuilder } from "@axe-core/playwright";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { clientsOf } from "./clients.ts";
 import { launch, open, signIn, type View } from "./browser.ts";
 
 const server = inject("server");
@@ -39,10 +40,95 @@ describe.skipIf(server.real)("the Studio", () => {
     await dialog.waitFor();
     await dialog.locator(".view-line").first().waitFor();
     if (process.env["SCREENSHOTS"]) await two.page.screenshot({ path: `${process.env["SCREENSHOTS"]}/conflict.png` });
-    await dialog.getByRole("button", { name: "Overwrite" }).click();
+    await dialog.getByRole("radio", { name: "Your version" }).click();
+    await dialog.getByRole("button", { name: "Save your version" }).click();
     await two.page.getByText(/Saved, version/).first().waitFor();
     await one.close();
     await two.close();
+  });
+
+  test("the tree says when it is behind, goes on from its token, and draws only what is in view", async () => {
+    const { page, close } = await enter({ width: 1440, locale: "en" });
+    const clients = await clientsOf(server.url, server.email, server.password);
+    const { workspaceId } = await clients.files.createWorkspace({ name: "Ten thousand" });
+    const store = (path: string) => clients.files.writeFile({ workspaceId, path, content: { case: "text", value: "" } });
+    for (let i = 0; i < 10_000; i += 500) await Promise.all(Array.from({ length: 500 }, (_, k) => store(`file${String(i + k).padStart(5, "0")}.txt`)));
+    const asked: Record<string, unknown>[] = [];
+    let cut = () => Promise.resolve();
+    let down = false;
+    await page.routeWebSocket(/stream\/rpc/, (socket) => {
+      if (down) return void socket.close();
+      const upstream = socket.connectToServer();
+      socket.onMessage((text) => {
+        const frame = JSON.parse(String(text)) as { method: string; params: Record<string, unknown> };
+        if (frame.method === "fs.watch") asked.push(frame.params);
+        upstream.send(text);
+      });
+      cut = () => socket.close();
+    });
+    await page.goto(`${server.url}/code?ws=${workspaceId}`);
+    const rows = page.getByRole("treeitem");
+    await rows.filter({ hasText: "file00000.txt" }).waitFor();
+    expect(await rows.count()).toBeLessThan(200);
+    expect(await rows.first().getAttribute("aria-setsize")).toBe("10000");
+    await rows.first().focus();
+    await page.keyboard.press("End");
+    await rows.filter({ hasText: "file09999.txt" }).waitFor();
+    expect(await page.evaluate(() => document.activeElement?.getAttribute("data-path"))).toBe("file09999.txt");
+    await page.keyboard.type("file04321");
+    await page.waitForFunction(() => document.activeElement?.getAttribute("data-path") === "file04321.txt");
+    expect(await rows.count()).toBeLessThan(200);
+    down = true;
+    await cut();
+    await page.getByText("Behind. Reconnecting").waitFor();
+    await store("aaa.txt");
+    down = false;
+    await page.getByText("Behind. Reconnecting").waitFor({ state: "detached" });
+    await page.getByRole("treeitem").first().focus();
+    await page.keyboard.press("Home");
+    await rows.filter({ hasText: "aaa.txt" }).waitFor();
+    expect(asked[0]?.["resumeToken"]).toBe("");
+    expect(Number(asked.at(-1)?.["resumeToken"])).toBeGreaterThanOrEqual(10_000);
+    await clients.files.deleteWorkspace({ workspaceId });
+    await close();
+  });
+
+  test.each(views)("axe finds nothing serious in the workspace's new states ($width, $theme)", async (view) => {
+    const { page, close } = await enter(view);
+    const clients = await clientsOf(server.url, server.email, server.password);
+    const { lockId } = await clients.locks.acquireLock({ path: "src/primes.py", agentId: "coder-1", ttlMs: 600_000 });
+    const phone = view.width < 768;
+    const found: string[] = [];
+    const check = async (name: string) => {
+      const { violations } = await new AxeBuilder({ page }).exclude(".monaco-editor").exclude(".monaco-diff-editor").analyze();
+      for (const v of violations.filter((x) => x.impact === "serious" || x.impact === "critical")) found.push(`${name} ${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 200)).join(" | ")}`);
+      if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) found.push(`${name} is wider than the window`);
+    };
+    await page.goto(`${server.url}/code?path=src/primes.py`);
+    await page.getByText(/^(Gesperrt von|Locked by) coder-1$/).first().waitFor();
+    await page.keyboard.press("Control+Shift+F");
+    await page.getByRole("searchbox").fill("prime");
+    await page.getByRole("list", { name: /^(Treffer|Results)$/ }).getByRole("button").first().waitFor();
+    await check("search");
+    await page.getByRole("tab", { name: /^(Stände|Snapshots)$/ }).click();
+    await page.getByRole("button", { name: /^(Stand festhalten|Make snapshot)$/ }).click();
+    await page.getByRole("list", { name: /^(Stände|Snapshots)$/ }).getByRole("listitem").first().waitFor();
+    await check("snapshots");
+    await page.getByRole("tab", { name: /^(Zeitleiste|Timeline)$/ }).click();
+    await page.getByRole("list", { name: /primes\.py/ }).waitFor();
+    await check("timeline");
+    if (phone) await page.getByRole("button", { name: /^(Dateien|Files)$/ }).click();
+    await page.getByRole("treeitem", { name: /primes\.py/ }).first().focus();
+    await page.keyboard.press("ContextMenu");
+    await page.getByRole("menu").waitFor();
+    await check("menu of the tree");
+    await page.keyboard.press("Escape");
+    if (phone) await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: /^(Arbeitsbereich|Workspace):/ }).click();
+    await check("switcher");
+    expect(found).toEqual([]);
+    await clients.locks.releaseLock({ lockId });
+    await close();
   });
 
   test("what was typed survives a reload without a save", async () => {

@@ -10,7 +10,6 @@ import { transport } from "./api/transport";
 import { Role } from "./gen/devstudio/auth/v1/auth_pb";
 import { loadChat } from "./lib/chat";
 import { setRouter } from "./lib/nav";
-import { loadWorkbench } from "./lib/workbench";
 import { Frame, NotFound, TabFault, TabWaiting } from "./shell/frame";
 import { account, tabs } from "./tabs";
 
@@ -61,7 +60,7 @@ export default function Shell() {
     if (loadedFor !== userId) {
       loadedFor = userId;
       queryClient.clear();
-      void Promise.all([loadWorkbench(userId), loadChat(userId)]).then(() => setReady(userId));
+      void loadChat(userId).then(() => setReady(userId));
     } else setReady(userId);
   }, [userId]);
   if (ready !== userId) return null;

@@ -13,7 +13,10 @@ import { LogFilterSchema, WatchLogsResponseSchema } from "../../src/gen/devstudi
 import { WatchJobResponseSchema, WatchStatsResponseSchema } from "../../src/gen/devstudio/llm/v1/llm_pb.ts";
 import { ErrorInfoSchema } from "../../src/gen/google/rpc/error_details_pb.ts";
 import { create } from "@bufbuild/protobuf";
-import { id } from "./data.ts";
+import type { User } from "../../src/gen/devstudio/auth/v1/auth_pb.ts";
+import { WatchTreeResponseSchema } from "../../src/gen/devstudio/sandbox/v1/workspace_pb.ts";
+import { id, people } from "./data.ts";
+import { spaceOf, watchSpace } from "./space.ts";
 import { job, matches, routes, state, stats } from "./services.ts";
 
 const dist = fileURLToPath(new URL("../../dist/", import.meta.url));
@@ -36,11 +39,12 @@ export async function startDouble(port = 0): Promise<Double> {
   const streams = new WebSocketServer({ noServer: true });
   server.on("upgrade", (request, socket, head) => {
     const ticket = new URL(request.url ?? "/", "http://double").searchParams.get("ticket") ?? "";
-    if (!state.tickets.delete(ticket)) return void socket.end("HTTP/1.1 401 Unauthorized\r\n\r\n");
+    const user = people.users.find((u) => u.userId === state.tickets.get(ticket));
+    if (!state.tickets.delete(ticket) || !user) return void socket.end("HTTP/1.1 401 Unauthorized\r\n\r\n");
     streams.handleUpgrade(request, socket, head, (ws) => {
       sockets.add(ws);
       ws.on("close", () => sockets.delete(ws));
-      serveStream(ws);
+      serveStream(ws, user);
     });
   });
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
@@ -95,14 +99,14 @@ function edgeJson<D extends DescMessage>(schema: D, message: MessageShape<D>): J
     if (Array.isArray(value)) return value.map(bare);
     if (typeof value === "object" && value !== null) return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, bare(v)]));
     if (typeof value !== "string") return value;
-    const found = /^(LEVEL|JOB_STATE|JOB_KIND)_(\w+)$/.exec(value);
+    const found = /^(LEVEL|JOB_STATE|JOB_KIND|TREE_EVENT_KIND|ENTRY_KIND|LOCK_SCOPE|LOCK_MODE)_(\w+)$/.exec(value);
     if (!found) return value;
     return found[1] === "JOB_STATE" ? (found[2] ?? "") : (found[2] ?? "").toLowerCase();
   };
   return bare(toJson(schema, message, { alwaysEmitImplicit: true }));
 }
 
-function serveStream(ws: WebSocket): void {
+function serveStream(ws: WebSocket, user: User): void {
   const open = new Map<number, AbortController>();
   const send = (frame: object) => { if (ws.readyState === ws.OPEN) ws.send(JSON.stringify({ jsonrpc: "2.0", ...frame })); };
   ws.on("close", () => { for (const stream of open.values()) stream.abort(); });
@@ -114,7 +118,7 @@ function serveStream(ws: WebSocket): void {
     open.set(frame.id, stream);
     let seq = 0;
     const next = (message: JsonValue) => send({ method: "stream.next", params: { id: frame.id, seq: seq++, message } });
-    void watch(frame.method, frame.params, next, stream.signal)
+    void watch(user, frame.method, frame.params, next, stream.signal)
       .then((last) => { if (!stream.signal.aborted) send({ id: frame.id, result: last }); })
       .catch((cause: unknown) => {
         const error = ConnectError.from(cause);
@@ -124,9 +128,10 @@ function serveStream(ws: WebSocket): void {
   });
 }
 
-async function watch(method: string, params: Record<string, unknown>, next: (message: JsonValue) => void, signal: AbortSignal): Promise<JsonValue> {
+async function watch(user: User, method: string, params: Record<string, unknown>, next: (message: JsonValue) => void, signal: AbortSignal): Promise<JsonValue> {
   if (method === "llm.watch_stats") for await (const s of stats(signal)) next(edgeJson(WatchStatsResponseSchema, s));
   if (method === "llm.watch_job") for await (const j of job(String(params["jobId"]), signal)) next(edgeJson(WatchJobResponseSchema, create(WatchJobResponseSchema, j)));
+  if (method === "fs.watch") for await (const told of watchSpace(spaceOf(user, String(params["workspaceId"] ?? "")), String(params["resumeToken"] ?? ""), signal)) next(edgeJson(WatchTreeResponseSchema, told));
   if (method === "logs.watch") {
     const filter = readEdgeJson(LogFilterSchema, params["filter"]);
     const after = BigInt(String(params["afterSeq"] ?? 0));

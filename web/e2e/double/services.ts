@@ -3,27 +3,22 @@ import { spawn } from "node:child_process";
 import { mkdtemp, mkdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { randomUUID, createHash } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampNow } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
+import { Code, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
 import { ApiKeySchema, AuthService, Role, UserSchema, type User } from "../../src/gen/devstudio/auth/v1/auth_pb.ts";
 import { Level, LogService, type LogEntry, type LogFilter } from "../../src/gen/devstudio/auth/v1/log_pb.ts";
 import { BillingService, BudgetSchema, GroupBy, Kind, Scope, UsageRowSchema, UsageStatus, UsageSumSchema, type UsageRow } from "../../src/gen/devstudio/billing/v1/billing_pb.ts";
 import { JobKind, JobSchema, JobState, LlmService, ModelState, WatchStatsResponseSchema } from "../../src/gen/devstudio/llm/v1/llm_pb.ts";
 import { EngineSchema, Isolation, OutputStream, RunExecResponseSchema, RunStatus, SandboxService, type RunExecRequest, type StreamExecResponseSchema } from "../../src/gen/devstudio/sandbox/v1/run_pb.ts";
-import { EntryKind, EntrySchema, WorkspaceService } from "../../src/gen/devstudio/sandbox/v1/workspace_pb.ts";
-import { ErrorInfoSchema, RetryInfoSchema } from "../../src/gen/google/rpc/error_details_pb.ts";
-import { id, jobs, line, models, newRun, people, runs, sampleFiles, sampleLog, sampleUsage, type StoredFile } from "./data.ts";
+import { jobs, line, models, newRun, people, runs, sampleLog, sampleUsage } from "./data.ts";
+import { fault } from "./fault.ts";
+import { spaceOf } from "./space.ts";
+import { workspaceRoutes } from "./workspaces.ts";
 
-export const state = { files: new Map<string, Map<string, StoredFile>>(), usage: sampleUsage(), log: sampleLog(), listeners: new Set<(entry: LogEntry) => void>(), tickets: new Map<string, string>(), refresh: new Map<string, string>(), budget: "ok" as "ok" | "spent", tries: 0, lifetimeMs: 900_000 };
+export const state = { usage: sampleUsage(), log: sampleLog(), listeners: new Set<(entry: LogEntry) => void>(), tickets: new Map<string, string>(), refresh: new Map<string, string>(), budget: "ok" as "ok" | "spent", tries: 0, lifetimeMs: 900_000 };
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
-export function fault(code: Code, reason: string, text: string, metadata: Record<string, string> = {}, retryMs = 0): ConnectError {
-  const details: { desc: typeof ErrorInfoSchema | typeof RetryInfoSchema; value: object }[] = [{ desc: ErrorInfoSchema, value: { reason, domain: "devstudio", metadata } }];
-  if (retryMs > 0) details.push({ desc: RetryInfoSchema, value: { retryDelay: { seconds: BigInt(Math.ceil(retryMs / 1000)), nanos: 0 } } });
-  return new ConnectError(text, code, { "x-request-id": randomUUID() }, details as ConstructorParameters<typeof ConnectError>[3]);
-}
 
 export function log(level: Level, service: string, text: string, fields: Record<string, string> = {}, trace = ""): void {
   const entry = line(level, service, text, fields, trace);
@@ -44,13 +39,6 @@ function caller(ctx: HandlerContext, admin = false): User {
   return user;
 }
 const traceOf = (ctx: HandlerContext) => (ctx.requestHeader.get("traceparent") ?? "").split("-")[1] ?? "";
-const filesOf = (user: User): Map<string, StoredFile> => {
-  const known = state.files.get(user.userId) ?? (user.userId === id(1) ? sampleFiles() : new Map<string, StoredFile>());
-  state.files.set(user.userId, known);
-  return known;
-};
-const sizeOf = (file: StoredFile) => file.data?.length ?? Buffer.byteLength(file.text ?? "");
-const hashOf = (file: StoredFile) => createHash("sha256").update(file.data ?? file.text ?? "").digest("hex");
 
 function session(user: User) {
   return { accessToken: `access.${user.userId}.${Date.now()}`, expiresAt: timestampFromMs(Date.now() + state.lifetimeMs), user };
@@ -90,7 +78,7 @@ async function* execute(user: User, exec: RunExecRequest, signal: AbortSignal, t
   const entry = { owner: user.userId, run: newRun({ execId, engine: exec.engine, runtime: exec.runtime, title: exec.path || (exec.code.trim().split("\n")[0] ?? ""), isolation, startedAt: timestampNow(), request: exec }) } as (typeof runs)[number];
   runs.unshift(entry);
   try {
-    for (const [path, file] of filesOf(user)) {
+    for (const [path, file] of spaceOf(user, exec.workspaceId).files) {
       await mkdir(dirname(join(dir, path)), { recursive: true });
       await writeFile(join(dir, path), file.data ?? file.text ?? "");
     }
@@ -237,47 +225,7 @@ export function routes(router: ConnectRouter): void {
     },
   });
   router.service(LogService, { listLogs: (request, ctx) => (caller(ctx), { entries: state.log.filter((e) => matches(e, request.filter)).slice(-(request.pageSize || 200)).toReversed() }) });
-  router.service(WorkspaceService, {
-    listFiles(_request, ctx) {
-      const files = filesOf(caller(ctx));
-      const folders = new Set([...files.keys()].flatMap((p) => p.split("/").slice(0, -1).map((_, i, parts) => parts.slice(0, i + 1).join("/"))));
-      return { workspaceId: id(500), entries: [...[...folders].map((path) => create(EntrySchema, { path, kind: EntryKind.FOLDER })), ...[...files].map(([path, f]) => create(EntrySchema, { path, kind: EntryKind.FILE, version: f.version, sizeBytes: sizeOf(f), sha256: hashOf(f), updatedAt: timestampFromMs(f.atMs) }))].sort((a, b) => (a.path < b.path ? -1 : 1)) };
-    },
-    readFile(request, ctx) {
-      const file = filesOf(caller(ctx)).get(request.path);
-      if (!file) throw fault(Code.NotFound, "NOT_FOUND", "no such file");
-      return { path: request.path, version: file.version, sizeBytes: sizeOf(file), sha256: hashOf(file), content: file.data ? { case: "data", value: file.data } : { case: "text", value: file.text ?? "" } };
-    },
-    writeFile(request, ctx) {
-      const files = filesOf(caller(ctx));
-      if (request.path.split("/").includes("..")) throw fault(Code.PermissionDenied, "PATH_FORBIDDEN", "outside", { path: request.path });
-      const value = request.content.case === "text" ? request.content.value : "";
-      if (Buffer.byteLength(value) > 524_288) throw fault(Code.PermissionDenied, "FILE_TOO_LARGE", "large", { size: String(Buffer.byteLength(value)), limit: "524288" });
-      const old = files.get(request.path);
-      if (request.ifVersion !== undefined && request.ifVersion !== (old?.version ?? 0n)) throw fault(Code.Aborted, "VERSION_CONFLICT", "changed", { current_version: String(old?.version ?? 0n) });
-      const file: StoredFile = { text: value, version: (old?.version ?? 0n) + 1n, atMs: Date.now() };
-      files.set(request.path, file);
-      log(Level.INFO, "sandbox", `stored ${request.path}, version ${file.version}`, {}, traceOf(ctx));
-      return { path: request.path, version: file.version, sha256: hashOf(file), sizeBytes: sizeOf(file) };
-    },
-    deletePath(request, ctx) {
-      const files = filesOf(caller(ctx));
-      const gone = [...files.keys()].filter((p) => p === request.path || p.startsWith(`${request.path}/`));
-      for (const path of gone) files.delete(path);
-      return { deletedFiles: gone.length };
-    },
-    movePath(request, ctx) {
-      const files = filesOf(caller(ctx));
-      if (files.has(request.to)) throw fault(Code.AlreadyExists, "ALREADY_EXISTS", "exists");
-      const moved = [...files.keys()].filter((p) => p === request.from || p.startsWith(`${request.from}/`));
-      for (const path of moved) {
-        const file = files.get(path);
-        files.delete(path);
-        if (file) files.set(request.to + path.slice(request.from.length), file);
-      }
-      return { movedFiles: moved.length };
-    },
-  });
+  workspaceRoutes(router, caller, (text, ctx) => log(Level.INFO, "sandbox", text, {}, traceOf(ctx)));
   router.service(SandboxService, {
     async *streamExec(request, ctx) {
       if (!request.exec) throw fault(Code.InvalidArgument, "SCHEMA_VIOLATION", "exec is required");

@@ -3,7 +3,6 @@ import { ConnectError, createClient, type Interceptor } from "@connectrpc/connec
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { LlmService } from "../gen/devstudio/llm/v1/llm_pb";
 import { SandboxService } from "../gen/devstudio/sandbox/v1/run_pb";
-import { WorkspaceService } from "../gen/devstudio/sandbox/v1/workspace_pb";
 import { reasonOf, TRACE_HEADER } from "./errors";
 import { refreshSession, useSession } from "./session";
 
@@ -32,7 +31,6 @@ export const transport = createGrpcWebTransport({ baseUrl: location.origin, useB
 
 export const llm = createClient(LlmService, transport);
 export const sandbox = createClient(SandboxService, transport);
-export const workspace = createClient(WorkspaceService, transport);
 
 /** A W3C trace context that begins here. */
 export function traceparent(): string {

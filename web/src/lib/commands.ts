@@ -28,7 +28,7 @@ export function useCommands(owner: string, commands: Command[]): void {
     const callable = latest.current.map((c) => ({ ...c, run: () => latest.current.find((now) => now.id === c.id)?.run() }));
     useCommandList.setState(({ lists }) => ({ lists: { ...lists, [owner]: callable } }));
   }, [owner, shape]);
-  useEffect(() => () => useCommandList.setState(({ lists }) => Object.fromEntries(Object.entries(lists).filter(([key]) => key !== owner))), [owner]);
+  useEffect(() => () => useCommandList.setState(({ lists }) => ({ lists: Object.fromEntries(Object.entries(lists).filter(([key]) => key !== owner)) })), [owner]);
 }
 
 /** All commands of now. */
@@ -55,7 +55,8 @@ function spell(event: KeyboardEvent): string {
   const parts = [];
   if (event.ctrlKey || event.metaKey) parts.push("Mod");
   if (event.altKey) parts.push("Alt");
-  if (event.shiftKey && event.key.length > 1) parts.push("Shift");
+  // Shift is told where it changes no sign: with named keys, and with letters that Ctrl is held for.
+  if (event.shiftKey && (event.key.length > 1 || (parts.length > 0 && /^[a-z]$/i.test(event.key)))) parts.push("Shift");
   parts.push(event.key === " " ? "Space" : event.key.length === 1 ? event.key.toUpperCase() : event.key);
   return parts.join("+");
 }

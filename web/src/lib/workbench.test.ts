@@ -3,7 +3,7 @@ import { beforeEach, expect, test } from "vitest";
 import { closeFile, insertIntoEditor, openFile, renamePaths, setDraft, useWorkbench } from "./workbench";
 
 const now = () => useWorkbench.getState();
-beforeEach(() => useWorkbench.setState({ open: [], active: null, preview: null, drafts: {}, expanded: [], folders: [], insertion: null }));
+beforeEach(() => useWorkbench.setState({ open: [], active: null, preview: null, drafts: {}, expanded: [], insertion: null }));
 
 test("a preview gives way to the next one", () => {
   openFile("a", false);

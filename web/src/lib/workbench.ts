@@ -1,11 +1,16 @@
 // What is open in the editor, and what was typed but not saved; kept in this browser per person.
 import { create } from "zustand";
 import { persist } from "zustand/middleware";
-import { kept } from "./keep";
+import { flushKept, kept } from "./keep";
 import { go } from "./nav";
+import { setHere } from "./place";
 
-/** Text that differs from the stored file. */
-export interface Draft { text: string; baseVersion: string }
+/** Text that differs from the stored file, and what it began from. */
+export interface Draft { text: string; baseVersion: string; baseText?: string }
+/** What stands below the editor. */
+export type Panel = "output" | "history" | "snapshots" | "search";
+/** A place in a file that is to be shown; columns count from 1. */
+export interface Spot { path: string; line: number; column: number; length: number }
 
 interface Workbench {
   open: string[];
@@ -13,25 +18,40 @@ interface Workbench {
   preview: string | null;
   drafts: Record<string, Draft>;
   expanded: string[];
-  folders: string[];
-  outputOpen: boolean;
+  panel: Panel | null;
   insertion: { path: string; text: string } | null;
+  spot: Spot | null;
 }
 
-const empty: Workbench = { open: [], active: null, preview: null, drafts: {}, expanded: [], folders: [], outputOpen: false, insertion: null };
+const empty: Workbench = { open: [], active: null, preview: null, drafts: {}, expanded: [], panel: null, insertion: null, spot: null };
 
 export const useWorkbench = create<Workbench>()(
   persist(() => empty, {
     name: "devstudio.workbench",
     storage: kept<Partial<Workbench>>(),
     skipHydration: true,
-    partialize: ({ open, active, preview, drafts, expanded, folders, outputOpen }) => ({ open, active, preview, drafts, expanded, folders, outputOpen }),
+    partialize: ({ open, active, preview, drafts, expanded, panel }) => ({ open, active, preview, drafts, expanded, panel }),
   }),
 );
 
-/** Takes up the person's own workbench. */
-export async function loadWorkbench(userId: string): Promise<void> {
-  useWorkbench.persist.setOptions({ name: `devstudio.workbench.${userId}` });
+const leaving = new Set<() => void>();
+let loaded = "";
+
+/** Calls back before another workbench is taken up. */
+export function onLeaveWorkbench(listener: () => void): () => void {
+  leaving.add(listener);
+  return () => leaving.delete(listener);
+}
+
+/** Takes up the person's own workbench of a workspace. */
+export async function loadWorkbench(userId: string, workspaceId: string): Promise<void> {
+  const name = ["devstudio.workbench", userId, workspaceId].filter(Boolean).join(".");
+  if (name === loaded) return;
+  for (const leave of leaving) leave();
+  flushKept();
+  loaded = name;
+  setHere(workspaceId);
+  useWorkbench.persist.setOptions({ name });
   useWorkbench.setState(empty);
   await useWorkbench.persist.rehydrate();
 }
@@ -49,6 +69,13 @@ export function openFile(path: string, keep = true): void {
 export function showFile(path: string): void {
   openFile(path);
   go("/code", { path });
+}
+
+/** Shows a place in a file. */
+export function showSpot(spot: Spot): void {
+  openFile(spot.path);
+  useWorkbench.setState({ spot });
+  go("/code", { path: spot.path });
 }
 
 /** Closes a file; its draft goes with it. */
@@ -77,7 +104,6 @@ export function renamePaths(from: string, to: string): void {
     active: w.active && moved(w.active),
     preview: w.preview && moved(w.preview),
     expanded: w.expanded.map(moved),
-    folders: w.folders.map(moved),
     drafts: Object.fromEntries(Object.entries(w.drafts).map(([path, draft]) => [moved(path), draft])),
   }));
 }

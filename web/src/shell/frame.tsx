@@ -9,8 +9,10 @@ import { Role } from "../gen/devstudio/auth/v1/auth_pb";
 import { listenForKeys, useCommands, type Command } from "../lib/commands";
 import { languages, setLanguage, useLanguage } from "../lib/language";
 import { go } from "../lib/nav";
+import { usePlace } from "../lib/place";
 import { useStatus } from "../lib/status";
 import { setTheme, useTheme } from "../lib/theme";
+import { loadWorkbench } from "../lib/workbench";
 import { m } from "../paraglide/messages";
 import { tabs, type Tab } from "../tabs";
 import { Button } from "../ui/button";
@@ -34,6 +36,9 @@ export function Frame() {
   const language = useLanguage((s) => s.language);
   const admin = useSession((s) => s.user?.role === Role.ADMIN);
   const object = useStatus((s) => s.object);
+  const userId = useSession((s) => s.user?.userId ?? "");
+  const place = usePlace();
+  const [at, setAt] = useState<string | null>(null);
   const path = useRouterState({ select: (s) => s.location.pathname });
   const [open, setOpen] = useState<"palette" | "shortcuts" | "password" | null>(null);
   const shown = tabs.filter((tab) => !tab.admin || admin);
@@ -42,6 +47,7 @@ export function Frame() {
   const next = theme === "SerialSteel" ? "NeonCyberNight" : "SerialSteel";
   const other = language === "de" ? "en" : "de";
 
+  useEffect(() => { void loadWorkbench(userId, place).then(() => setAt(place)); }, [userId, place]);
   useEffect(() => listenForKeys(), []);
   useEffect(() => { document.title = [object, title, "DevStudio"].filter(Boolean).join(" · "); }, [object, title]);
   useCommands("shell", [
@@ -59,11 +65,11 @@ export function Frame() {
   return (
     <div className="flex h-dvh flex-col bg-canvas">
       <h1 className="sr-only">{[title, object].filter(Boolean).join(": ")}</h1>
-      <TopBar title={object || title} onSearch={() => setOpen("palette")} onPassword={() => setOpen("password")} onShortcuts={() => setOpen("shortcuts")} />
+      <TopBar title={object || title} place={place} onSearch={() => setOpen("palette")} onPassword={() => setOpen("password")} onShortcuts={() => setOpen("shortcuts")} />
       <Lost />
       <div className="flex min-h-0 flex-1">
         {!phone && <Rail tabs={shown} current={current?.id} />}
-        <main className="flex min-h-0 min-w-0 flex-1 flex-col bg-panel" tabIndex={-1}><Outlet /></main>
+        <main className="flex min-h-0 min-w-0 flex-1 flex-col bg-panel" tabIndex={-1}>{at === place && <Outlet />}</main>
       </div>
       {phone ? <PhoneBar tabs={shown} current={current?.id} /> : <StatusBar />}
       <TipLayer />
@@ -85,10 +91,13 @@ function Rail({ tabs: shown, current }: { tabs: Tab[]; current: string | undefin
   );
 }
 
+const inPlace = (place: string) => (place ? { ws: place } : {}) as never;
+
 function RailLink({ tab, active }: { tab: Tab; active: boolean }) {
+  const place = usePlace();
   const Icon = tab.icon;
   return (
-    <Link to={tab.home} aria-current={active ? "page" : undefined} className={cx("relative mx-1.5 mb-1 flex h-12 flex-col items-center justify-center gap-0.5 rounded-ctl text-2xs transition-colors duration-90", active ? "bg-hover font-medium text-fg" : "text-fg-3 hover:text-fg", tab.foot && "mt-auto")}>
+    <Link to={tab.home} search={inPlace(place)} aria-current={active ? "page" : undefined} className={cx("relative mx-1.5 mb-1 flex h-12 flex-col items-center justify-center gap-0.5 rounded-ctl text-2xs transition-colors duration-90", active ? "bg-hover font-medium text-fg" : "text-fg-3 hover:text-fg", tab.foot && "mt-auto")}>
       {active && <span aria-hidden className="absolute top-2 bottom-2 -left-1.5 w-[3px] rounded-r-tag bg-signal shadow-live" />}
       <Icon size={19} strokeWidth={1.6} aria-hidden className={active ? "text-signal" : ""} />
       {tab.label()}
@@ -97,13 +106,14 @@ function RailLink({ tab, active }: { tab: Tab; active: boolean }) {
 }
 
 function PhoneBar({ tabs: shown, current }: { tabs: Tab[]; current: string | undefined }) {
+  const place = usePlace();
   return (
     <nav aria-label={m.tabs()} className="flex h-14 shrink-0 border-t border-line bg-chrome pb-[env(safe-area-inset-bottom)]">
       {shown.map((tab) => {
         const active = tab.id === current;
         const Icon = tab.icon;
         return (
-          <Link key={tab.id} to={tab.home} data-inset aria-current={active ? "page" : undefined} className={cx("relative flex flex-1 flex-col items-center justify-center gap-0.5 text-2xs", active ? "font-medium text-fg" : "text-fg-3")}>
+          <Link key={tab.id} to={tab.home} search={inPlace(place)} data-inset aria-current={active ? "page" : undefined} className={cx("relative flex flex-1 flex-col items-center justify-center gap-0.5 text-2xs", active ? "font-medium text-fg" : "text-fg-3")}>
             {active && <span aria-hidden className="absolute top-0 h-[3px] w-9 bg-signal" />}
             <Icon size={19} strokeWidth={1.6} aria-hidden />
             {tab.label()}

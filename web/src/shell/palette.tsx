@@ -10,6 +10,7 @@ import { openThread, useChat } from "../lib/chat";
 import { allCommands } from "../lib/commands";
 import { runEnd } from "../lib/engines";
 import { go } from "../lib/nav";
+import { here } from "../lib/place";
 import { showFile } from "../lib/workbench";
 import { m } from "../paraglide/messages";
 import { Keys } from "../ui/keys";
@@ -17,7 +18,7 @@ import { groupNames } from "./groups";
 
 export default function Palette({ onClose }: { onClose: () => void }) {
   const [query, setQuery] = useState("");
-  const files = useQuery(WorkspaceService.method.listFiles, {});
+  const files = useQuery(WorkspaceService.method.listFiles, { workspaceId: here() });
   const runs = useQuery(SandboxService.method.listRuns, { pageSize: 20 });
   const threads = useChat((s) => s.threads);
   const onlyCommands = query.startsWith(">");

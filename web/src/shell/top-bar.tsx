@@ -8,20 +8,17 @@ import { Mark } from "../ui/mark";
 import { usePhone } from "../ui/media";
 
 const TopMenus = lazy(() => import("./top-menus"));
+const Workspaces = lazy(() => import("./workspaces"));
 
-interface Props { title: string; onSearch: () => void; onPassword: () => void; onShortcuts: () => void }
+interface Props { title: string; place: string; onSearch: () => void; onPassword: () => void; onShortcuts: () => void }
 
-export function TopBar({ title, onSearch, onPassword, onShortcuts }: Props) {
+export function TopBar({ title, place, onSearch, onPassword, onShortcuts }: Props) {
   const phone = usePhone();
   return (
     <header className="flex h-11 shrink-0 items-center gap-3 border-b border-line bg-chrome pr-3 pl-[18px] max-tab:h-12 max-tab:pl-3">
       <Mark size={phone ? 24 : 20} />
       <div className="flex min-w-0 flex-1 items-center gap-3">
-        {phone ? (
-          <div className="min-w-0 leading-tight"><p className="truncate text-base font-semibold text-fg">{title}</p><p className="text-xs text-fg-3">{m.workspace_default()}</p></div>
-        ) : (
-          <p className="truncate pl-3 text-sm font-semibold text-fg">{m.workspace_default()}</p>
-        )}
+        <Suspense fallback={phone && <p className="truncate text-base font-semibold text-fg">{title}</p>}><Workspaces place={place} below={phone ? title : ""} /></Suspense>
       </div>
       {!phone && (
         <button type="button" onClick={onSearch} className="flex h-7 w-110 min-w-40 shrink items-center gap-2 rounded-ctl border border-line-2 bg-raised px-2.5 text-sm text-fg-3 hover:bg-hover">

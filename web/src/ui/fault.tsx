@@ -25,7 +25,7 @@ export function FaultLine({ fault, children }: { fault: Fault; children?: ReactN
 }
 
 /** The same for a whole pane, with a way on. */
-export function FaultPane({ fault, onRetry }: { fault: Fault; onRetry?: () => void }) {
+export function FaultPane({ fault, onRetry, children }: { fault: Fault; onRetry?: () => void; children?: ReactNode }) {
   return (
     <div role="alert" className="flex min-h-0 flex-1 items-center justify-center overflow-auto p-6">
       <div className="w-full max-w-130">
@@ -40,6 +40,7 @@ export function FaultPane({ fault, onRetry }: { fault: Fault; onRetry?: () => vo
         <div className="mt-4 flex flex-wrap gap-2">
           {onRetry && <Button tone="primary" icon={RefreshCw} onClick={onRetry} autoFocus>{m.try_again()}</Button>}
           {fault.traceId && <Button icon={ScrollText} onClick={() => go("/logs", { trace: fault.traceId, level: "debug" })}>{m.logs_of_request()}</Button>}
+          {children}
         </div>
         <dl className="mt-5 grid grid-cols-[110px_1fr] gap-y-1 border-t border-line pt-4 text-xs">
           {fault.requestId && <><dt className="text-fg-3">{m.request()}</dt><dd className="font-code break-all text-fg">{fault.requestId}</dd></>}

@@ -6,7 +6,8 @@ import { cx } from "./cx";
 import { itemClass } from "./item";
 import { Keys } from "./keys";
 
-const box = "enter z-50 max-h-(--radix-dropdown-menu-content-available-height) min-w-48 overflow-y-auto rounded-card bg-overlay p-1 shadow-over";
+/** How a menu looks. */
+export const menuBox = "enter z-50 max-h-(--radix-dropdown-menu-content-available-height) min-w-48 overflow-y-auto rounded-card bg-overlay p-1 shadow-over";
 
 /** A menu under a button. */
 export function Menu({ trigger, children, align = "end", label, side }: { trigger: ReactNode; children: ReactNode; align?: "start" | "center" | "end"; label?: string; side?: "top" | "bottom" }) {
@@ -14,7 +15,7 @@ export function Menu({ trigger, children, align = "end", label, side }: { trigge
     <DropdownMenu.Root modal={false}>
       <DropdownMenu.Trigger asChild>{trigger}</DropdownMenu.Trigger>
       <DropdownMenu.Portal>
-        <DropdownMenu.Content align={align} {...(side ? { side } : {})} sideOffset={6} collisionPadding={8} aria-label={label} className={box}>
+        <DropdownMenu.Content align={align} {...(side ? { side } : {})} sideOffset={6} collisionPadding={8} aria-label={label} className={menuBox}>
           {children}
         </DropdownMenu.Content>
       </DropdownMenu.Portal>

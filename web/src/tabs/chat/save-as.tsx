@@ -2,8 +2,9 @@
 import { useState, type FormEvent } from "react";
 import { explain, reasonOf, type Fault } from "../../api/errors";
 import { refetch } from "../../api/query";
-import { workspace } from "../../api/transport";
+import { workspace } from "../../api/workspace";
 import { WorkspaceService } from "../../gen/devstudio/sandbox/v1/workspace_pb";
+import { here } from "../../lib/place";
 import { showFile } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { Button } from "../../ui/button";
@@ -22,7 +23,7 @@ export function SaveAs({ code, suggested, onClose }: { code: string; suggested: 
     setFault(null);
     setTaken(false);
     try {
-      const written = await workspace.writeFile({ path: path.trim(), content: { case: "text", value: code.endsWith("\n") ? code : `${code}\n` }, ifVersion: 0n });
+      const written = await workspace.writeFile({ workspaceId: here(), path: path.trim(), content: { case: "text", value: code.endsWith("\n") ? code : `${code}\n` }, ifVersion: 0n });
       refetch(WorkspaceService.method.listFiles);
       onClose();
       showFile(written.path);

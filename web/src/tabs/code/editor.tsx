@@ -16,12 +16,13 @@ export function editorAction(id: string): void {
   void current?.getAction(id)?.run();
 }
 
-export function Editor({ path }: { path: string }) {
+export function Editor({ path, locked }: { path: string; locked: boolean }) {
   const box = useRef<HTMLDivElement>(null);
   const editor = useRef<monaco.editor.IStandaloneCodeEditor | null>(null);
   const theme = useTheme((s) => s.theme);
   const phone = usePhone();
   const insertion = useWorkbench((s) => s.insertion);
+  const spot = useWorkbench((s) => s.spot);
 
   useEffect(() => {
     if (!box.current) return;
@@ -65,6 +66,8 @@ export function Editor({ path }: { path: string }) {
 
   useEffect(() => applyTheme(theme), [theme]);
 
+  useEffect(() => editor.current?.updateOptions({ readOnly: locked, readOnlyMessage: { value: m.editor_locked() } }), [locked, phone]);
+
   useEffect(() => {
     const model = modelOf(path);
     const made = editor.current;
@@ -91,6 +94,15 @@ export function Editor({ path }: { path: string }) {
     made.revealPositionInCenterIfOutsideViewport(made.getPosition() ?? { lineNumber: 1, column: 1 });
     made.focus();
   }, [insertion, path]);
+
+  useEffect(() => {
+    const made = editor.current;
+    if (!made?.getModel() || spot?.path !== path) return;
+    useWorkbench.setState({ spot: null });
+    made.setSelection({ startLineNumber: spot.line, startColumn: spot.column, endLineNumber: spot.line, endColumn: spot.column + spot.length });
+    made.revealLineInCenter(spot.line);
+    made.focus();
+  }, [spot, path]);
 
   return <div ref={box} className="font-code min-h-0 flex-1 overflow-hidden" />;
 }

@@ -3,11 +3,10 @@ import { FilePlus2, FileTerminal, MessageSquare } from "lucide-react";
 import { useState } from "react";
 import { toast } from "../../ui/toast";
 import { explain } from "../../api/errors";
-import { refetch } from "../../api/query";
-import { workspace } from "../../api/transport";
-import { WorkspaceService } from "../../gen/devstudio/sandbox/v1/workspace_pb";
+import { workspace } from "../../api/workspace";
 import { useChat } from "../../lib/chat";
 import { go } from "../../lib/nav";
+import { here } from "../../lib/place";
 import { showFile } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { Button } from "../../ui/button";
@@ -26,8 +25,7 @@ export function EmptyWorkspace({ onNew }: { onNew: () => void }) {
   };
   const write = async (path: string) => {
     try {
-      await workspace.writeFile({ path, content: { case: "text", value: examples[path] ?? "" }, ifVersion: 0n });
-      refetch(WorkspaceService.method.listFiles);
+      await workspace.writeFile({ workspaceId: here(), path, content: { case: "text", value: examples[path] ?? "" }, ifVersion: 0n });
       showFile(path);
     } catch (cause) {
       const fault = explain(cause);

@@ -1,14 +1,19 @@
-// The open files: one Monaco model each, the version it stands on, saving, and conflicts.
+// The open files: one Monaco model each, the version it stands on, saving, and what others change meanwhile.
 import { create } from "zustand";
 import { toast } from "../../ui/toast";
 import { explain, reasonOf, type Fault } from "../../api/errors";
-import { refetch } from "../../api/query";
-import { workspace } from "../../api/transport";
-import { WorkspaceService } from "../../gen/devstudio/sandbox/v1/workspace_pb";
+import { workspace } from "../../api/workspace";
+import type { Entry } from "../../gen/devstudio/sandbox/v1/workspace_pb";
 import { number } from "../../lib/format";
-import { renamePaths, setDraft, useWorkbench } from "../../lib/workbench";
+import { here } from "../../lib/place";
+import { onLeaveWorkbench, renamePaths, setDraft, useWorkbench } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { monaco } from "./monaco";
+import { patchOf } from "./patch";
+import { within } from "./rows";
+
+/** What the person decides between. Version 0: the file is gone. */
+export interface Conflict { version: bigint; theirs: string; merged: string; overlaps: boolean }
 
 /** What is known of an open file. */
 export interface FileState {
@@ -18,15 +23,22 @@ export interface FileState {
   dirty: boolean;
   saving: boolean;
   fault: Fault | null;
-  conflict: { version: bigint; text: string } | null;
+  conflict: Conflict | null;
+  /** The stored version that an unsaved text does not stand on; 0 when the file is gone. */
+  remote: bigint | null;
 }
 
-interface Opened { model: monaco.editor.ITextModel; savedAt: number; view: monaco.editor.ICodeEditorViewState | null }
+interface Opened { model: monaco.editor.ITextModel; savedAt: number; base: string; listed: boolean; view: monaco.editor.ICodeEditorViewState | null }
 
-const fresh: FileState = { status: "loading", version: 0n, size: 0, dirty: false, saving: false, fault: null, conflict: null };
+const fresh: FileState = { status: "loading", version: 0n, size: 0, dirty: false, saving: false, fault: null, conflict: null, remote: null };
 const opened = new Map<string, Opened>();
 const drafting = new Map<string, ReturnType<typeof setTimeout>>();
 export const useFiles = create<{ files: Record<string, FileState> }>(() => ({ files: {} }));
+
+onLeaveWorkbench(() => {
+  for (const path of opened.keys()) keepDraft(path);
+  for (const path of Object.keys(useFiles.getState().files)) dropFile(path);
+});
 
 export const modelOf = (path: string) => opened.get(path)?.model;
 export const viewOf = (path: string) => opened.get(path)?.view ?? null;
@@ -40,20 +52,24 @@ export async function loadFile(path: string): Promise<void> {
   const known = useFiles.getState().files[path];
   if (known && known.status !== "failed") return;
   set(path, { ...fresh });
+  const workspaceId = here();
   try {
-    const file = await workspace.readFile({ path });
+    const file = await workspace.readFile({ workspaceId, path });
+    if (workspaceId !== here()) return;
     if (file.content.case === "data") return set(path, { status: "binary", version: file.version, size: file.sizeBytes });
     const text = file.content.value ?? "";
     const uri = monaco.Uri.from({ scheme: "file", path: `/ws/${path}` });
     const model = monaco.editor.getModel(uri) ?? monaco.editor.createModel(text, undefined, uri);
     if (model.getValue() !== text) model.setValue(text);
-    const entry: Opened = { model, savedAt: model.getAlternativeVersionId(), view: null };
+    const entry: Opened = { model, savedAt: model.getAlternativeVersionId(), base: text, listed: false, view: null };
     opened.set(path, entry);
     model.onDidChangeContent(() => changed(path, entry));
     set(path, { status: "ready", version: file.version, size: file.sizeBytes });
     const draft = useWorkbench.getState().drafts[path];
     if (draft && draft.text !== text) {
-      set(path, { version: BigInt(draft.baseVersion) });
+      const version = BigInt(draft.baseVersion);
+      set(path, { version, remote: version < file.version ? file.version : null });
+      if (draft.baseText !== undefined) entry.base = draft.baseText;
       model.pushEditOperations([], [{ range: model.getFullModelRange(), text: draft.text }], () => null);
     }
   } catch (cause) {
@@ -67,40 +83,75 @@ export function retryFile(path: string): void {
 }
 
 /** Saves a file on the version it stands on. False when it was not saved. */
-export async function saveFile(path: string, overwrite = false): Promise<boolean> {
+export async function saveFile(path: string): Promise<boolean> {
   const entry = opened.get(path);
   const state = useFiles.getState().files[path];
   if (!entry || !state || state.saving) return false;
   const at = entry.model.getAlternativeVersionId();
+  const text = entry.model.getValue();
   set(path, { saving: true, fault: null });
   try {
-    const base = overwrite && state.conflict ? state.conflict.version : state.version;
-    const written = await workspace.writeFile({ path, content: { case: "text", value: entry.model.getValue() }, ifVersion: base });
+    const written = await store(path, entry.base, text, state.version);
     entry.savedAt = at;
+    entry.base = text;
     const dirty = entry.model.getAlternativeVersionId() !== at;
-    set(path, { saving: false, version: written.version, size: written.sizeBytes, dirty, conflict: null });
-    clearTimeout(drafting.get(path));
-    setDraft(path, dirty ? { text: entry.model.getValue(), baseVersion: String(written.version) } : null);
-    refetch(WorkspaceService.method.listFiles);
+    set(path, { saving: false, version: written.version, size: written.sizeBytes, dirty, conflict: null, remote: null });
+    keepDraft(path);
     toast.success(m.saved_version({ version: number(written.version) }), { id: `saved-${path}`, duration: 2_000 });
     return true;
   } catch (cause) {
     set(path, { saving: false });
-    if (reasonOf(cause) === "VERSION_CONFLICT") await meetConflict(path);
+    if (reasonOf(cause) === "VERSION_CONFLICT" || (reasonOf(cause) === "NOT_FOUND" && state.version > 0n)) await compare(path);
     else set(path, { fault: explain(cause) });
     return false;
   }
+}
+
+/** Sends what changed where that is less than the whole. */
+async function store(path: string, base: string, text: string, ifVersion: bigint): Promise<{ version: bigint; sizeBytes: number }> {
+  const workspaceId = here();
+  const unifiedDiff = ifVersion > 0n ? patchOf(base, text) : null;
+  if (unifiedDiff !== null) {
+    try {
+      return await workspace.editFile({ workspaceId, path, ifVersion, unifiedDiff });
+    } catch (cause) {
+      if (reasonOf(cause) !== "HUNK_MISMATCH") throw cause;
+    }
+  }
+  return workspace.writeFile({ workspaceId, path, content: { case: "text", value: text }, ifVersion });
+}
+
+/** Asks for the stored text and the merge of both, so that the person can decide. */
+export async function compare(path: string): Promise<void> {
+  const entry = opened.get(path);
+  if (!entry) return;
+  try {
+    const merge = await workspace.mergeFile({ workspaceId: here(), path, baseText: entry.base, text: entry.model.getValue() });
+    set(path, { conflict: { version: merge.currentVersion, theirs: merge.currentText, merged: merge.text, overlaps: merge.conflicts } });
+  } catch (cause) {
+    if (reasonOf(cause) === "NOT_FOUND") set(path, { conflict: { version: 0n, theirs: "", merged: "", overlaps: false } });
+    else set(path, { fault: explain(cause) });
+  }
+}
+
+/** Ends a conflict with a text, and saves it over the version that it was decided against. */
+export async function settle(path: string, text: string): Promise<boolean> {
+  const entry = opened.get(path);
+  const conflict = useFiles.getState().files[path]?.conflict;
+  if (!entry || !conflict) return false;
+  entry.base = conflict.theirs;
+  if (entry.model.getValue() !== text) entry.model.pushEditOperations([], [{ range: entry.model.getFullModelRange(), text }], () => null);
+  set(path, { version: conflict.version, conflict: null, remote: null });
+  return saveFile(path);
 }
 
 /** Gives up what was typed and takes the stored text. */
 export function takeTheirs(path: string): void {
   const entry = opened.get(path);
   const conflict = useFiles.getState().files[path]?.conflict;
-  if (!entry || !conflict) return;
-  replaceText(path, entry, conflict.text, conflict.version);
+  if (entry && conflict) replaceText(path, entry, conflict.theirs, conflict.version);
 }
 
-/** Closes the conflict and goes on with what was typed. */
 export const keepEditing = (path: string) => set(path, { conflict: null });
 export const dismissFault = (path: string) => set(path, { fault: null });
 
@@ -114,39 +165,45 @@ export function dropFile(path: string): void {
 
 /** Moves a file or folder; what is open and not saved moves along as a draft. */
 export async function movePath(from: string, to: string): Promise<void> {
-  await workspace.movePath({ from, to });
-  for (const path of [...opened.keys()].filter((p) => p === from || p.startsWith(`${from}/`))) dropFile(path);
+  await workspace.movePath({ workspaceId: here(), from, to });
+  for (const path of [...opened.keys()].filter((p) => within(p, from))) {
+    keepDraft(path);
+    dropFile(path);
+  }
   renamePaths(from, to);
-  refetch(WorkspaceService.method.listFiles);
 }
 
-/** Reads open files again that a program or another page has changed. */
-export async function followChanges(entries: { path: string; version: bigint }[]): Promise<void> {
-  for (const { path, version } of entries) {
-    const state = useFiles.getState().files[path];
+/** Shows what a program, an agent or another page has changed; what was typed here stays, and the person is told. */
+export function followChanges(entries: Map<string, Entry>): void {
+  for (const [path, state] of Object.entries(useFiles.getState().files)) {
     const entry = opened.get(path);
-    if (!state || !entry || state.dirty || state.saving || state.status !== "ready" || version <= state.version) continue;
-    const file = await workspace.readFile({ path }).catch(() => null);
-    if (file?.content.case === "text") replaceText(path, entry, file.content.value, file.version);
+    if (!entry || state.saving || state.status !== "ready" || state.version === 0n) continue;
+    const version = entries.get(path)?.version ?? 0n;
+    // A file that was just made may be open before the tree tells of it; only one that was in the tree can be gone.
+    if (version === 0n && !entry.listed) continue;
+    entry.listed = true;
+    if (version !== 0n && version <= state.version) {
+      if (state.remote !== null) set(path, { remote: null });
+    } else if (state.dirty || version === 0n) {
+      if (state.remote !== version) set(path, { remote: version });
+    } else void reload(path, entry);
   }
+}
+
+async function reload(path: string, entry: Opened): Promise<void> {
+  const file = await workspace.readFile({ workspaceId: here(), path }).catch(() => null);
+  const state = useFiles.getState().files[path];
+  if (!file || !state || opened.get(path) !== entry || file.version <= state.version) return;
+  if (state.dirty) set(path, { remote: file.version });
+  else if (file.content.case === "text") replaceText(path, entry, file.content.value, file.version);
 }
 
 function replaceText(path: string, entry: Opened, text: string, version: bigint): void {
   entry.model.pushEditOperations([], [{ range: entry.model.getFullModelRange(), text }], () => null);
   entry.savedAt = entry.model.getAlternativeVersionId();
-  clearTimeout(drafting.get(path));
-  setDraft(path, null);
-  set(path, { version, dirty: false, conflict: null, fault: null });
-}
-
-async function meetConflict(path: string): Promise<void> {
-  try {
-    const theirs = await workspace.readFile({ path });
-    set(path, { conflict: { version: theirs.version, text: theirs.content.case === "text" ? theirs.content.value : "" } });
-  } catch (cause) {
-    if (reasonOf(cause) === "NOT_FOUND") set(path, { conflict: { version: 0n, text: "" } });
-    else set(path, { fault: explain(cause) });
-  }
+  entry.base = text;
+  set(path, { version, dirty: false, conflict: null, fault: null, remote: null });
+  keepDraft(path);
 }
 
 function changed(path: string, entry: Opened): void {
@@ -154,10 +211,14 @@ function changed(path: string, entry: Opened): void {
   const state = useFiles.getState().files[path];
   if (state && state.dirty !== dirty) set(path, { dirty });
   clearTimeout(drafting.get(path));
-  drafting.set(path, setTimeout(() => {
-    const now = useFiles.getState().files[path];
-    if (now) setDraft(path, now.dirty ? { text: entry.model.getValue(), baseVersion: String(now.version) } : null);
-  }, 300));
+  drafting.set(path, setTimeout(() => keepDraft(path), 300));
+}
+
+function keepDraft(path: string): void {
+  clearTimeout(drafting.get(path));
+  const entry = opened.get(path);
+  const state = useFiles.getState().files[path];
+  if (entry && state) setDraft(path, state.dirty ? { text: entry.model.getValue(), baseVersion: String(state.version), baseText: entry.base } : null);
 }
 
 function set(path: string, change: Partial<FileState>): void {

@@ -1,40 +1,36 @@
-// Makes a file, or a folder that the next file goes into.
+// Makes a file or a folder, with the folders above it.
 import { useState, type FormEvent } from "react";
 import { explain, type Fault } from "../../api/errors";
-import { refetch } from "../../api/query";
-import { workspace } from "../../api/transport";
-import { WorkspaceService } from "../../gen/devstudio/sandbox/v1/workspace_pb";
+import { workspace } from "../../api/workspace";
+import { here } from "../../lib/place";
 import { showFile, useWorkbench } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { Button } from "../../ui/button";
 import { Dialog, DialogBody, DialogFoot } from "../../ui/dialog";
 import { FaultLine } from "../../ui/fault";
 import { Field, Input } from "../../ui/field";
+import { foldersAbove } from "./rows";
 
 /** What is to be made, and where. */
 export interface Creating { kind: "file" | "folder"; folder: string }
 
-export function NewEntry({ creating, taken, onClose, onCreated }: { creating: Creating; taken: string[]; onClose: () => void; onCreated: () => void }) {
+export function NewEntry({ creating, taken, onClose, onCreated }: { creating: Creating; taken: (path: string) => boolean; onClose: () => void; onCreated: () => void }) {
   const { kind, folder } = creating;
   const [path, setPath] = useState(folder ? `${folder}/` : "");
   const [fault, setFault] = useState<Fault | null>(null);
   const [busy, setBusy] = useState(false);
   const clean = path.trim().replace(/^\/+|\/+$/g, "");
-  const exists = taken.includes(clean);
+  const exists = taken(clean);
   const submit = async (event: FormEvent) => {
     event.preventDefault();
     if (clean === "" || exists) return;
     setBusy(true);
     setFault(null);
     try {
-      if (kind === "folder") {
-        useWorkbench.setState(({ folders, expanded }) => ({ folders: [...new Set([...folders, clean])], expanded: [...new Set([...expanded, ...parents(clean)])] }));
-      } else {
-        await workspace.writeFile({ path: clean, content: { case: "text", value: "" }, ifVersion: 0n });
-        useWorkbench.setState(({ expanded }) => ({ expanded: [...new Set([...expanded, ...parents(clean)])] }));
-        refetch(WorkspaceService.method.listFiles);
-        showFile(clean);
-      }
+      if (kind === "folder") await workspace.makeFolder({ workspaceId: here(), path: clean });
+      else await workspace.writeFile({ workspaceId: here(), path: clean, content: { case: "text", value: "" }, ifVersion: 0n });
+      useWorkbench.setState(({ expanded }) => ({ expanded: [...new Set([...expanded, ...foldersAbove(clean)])] }));
+      if (kind === "file") showFile(clean);
       onCreated();
       onClose();
     } catch (cause) {
@@ -60,5 +56,3 @@ export function NewEntry({ creating, taken, onClose, onCreated }: { creating: Cr
     </Dialog>
   );
 }
-
-const parents = (path: string) => path.split("/").slice(0, -1).map((_, i, parts) => parts.slice(0, i + 1).join("/"));

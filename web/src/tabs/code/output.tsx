@@ -1,14 +1,13 @@
 // The output of the last run, below the editor.
-import { ArrowUpRight, Play, Square, X } from "lucide-react";
+import { ArrowUpRight, Play, Square } from "lucide-react";
 import { go } from "../../lib/nav";
 import { runEnd, isolationName } from "../../lib/engines";
 import { span } from "../../lib/format";
 import { stopRun, useRuns } from "../../lib/runs";
-import { useWorkbench } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { RunStatus } from "../../gen/devstudio/sandbox/v1/run_pb";
 import { Output } from "../../ui/ansi";
-import { Button, IconButton } from "../../ui/button";
+import { Button } from "../../ui/button";
 import { FaultLine } from "../../ui/fault";
 import { usePhone } from "../../ui/media";
 import { Tag } from "../../ui/tag";
@@ -18,9 +17,8 @@ export function OutputPanel({ onRun }: { onRun: () => void }) {
   const run = useRuns((s) => s.current);
   const end = run && runEnd(run.running ? RunStatus.UNSPECIFIED : (run.result?.status ?? RunStatus.CANCELLED), run.result?.exitCode ?? 0);
   return (
-    <section aria-label={m.output()} data-pane className="flex min-h-0 flex-1 flex-col bg-editor">
-      <div className="flex h-9 shrink-0 items-center gap-2.5 border-b border-line bg-panel pr-1 pl-4 text-sm max-tab:h-11">
-        <h2 className="font-medium text-fg">{m.output()}</h2>
+    <>
+      {run && <div className="flex h-8 shrink-0 items-center gap-2.5 border-b border-line bg-panel pr-1 pl-4 text-sm max-tab:h-11">
         {run && end && !run.fault && <Tag tone={end.tone} dot={run.running}>{end.word}</Tag>}
         {run && <span className="font-code truncate text-xs text-fg-2" title={run.title}>{phone ? run.title.split("/").at(-1) : run.title}</span>}
         {run?.result && <span className="text-xs whitespace-nowrap text-fg-3 phone-hidden">{span(run.result.wallMs)} · {isolationName(run.result.isolation)}</span>}
@@ -28,8 +26,7 @@ export function OutputPanel({ onRun }: { onRun: () => void }) {
         {run?.running
           ? <Button small icon={Square} onClick={() => void stopRun()}>{m.stop()}</Button>
           : run?.execId && <Button small tone="quiet" icon={ArrowUpRight} onClick={() => go(`/run/${run.execId}`)}>{m.run_details()}</Button>}
-        <IconButton label={m.close()} keys="Mod+J" icon={X} onClick={() => useWorkbench.setState({ outputOpen: false })} />
-      </div>
+      </div>}
       {!run ? (
         <div className="flex flex-1 items-center justify-center gap-3 p-4 text-sm"><span>{m.output_none()}</span><Button small icon={Play} onClick={onRun}>{m.run_file()}</Button></div>
       ) : (
@@ -39,6 +36,6 @@ export function OutputPanel({ onRun }: { onRun: () => void }) {
           {!run.running && !run.fault && run.lines.length === 0 ? <p className="p-4 text-sm">{m.output_empty()}</p> : <Output lines={run.lines} label={m.output()} />}
         </>
       )}
-    </section>
+    </>
   );
 }

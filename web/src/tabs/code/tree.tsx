@@ -1,163 +1,228 @@
-// The file tree: arrows move, Enter opens, F2 renames, Delete asks and deletes.
-import { hotkeysCoreFeature, renamingFeature, selectionFeature, syncDataLoaderFeature, type ItemInstance } from "@headless-tree/core";
-import { useTree } from "@headless-tree/react";
-import { ChevronDown, ChevronRight, Ellipsis, File, FileBraces, FileCode2, FilePlus2, FileText, Folder, FolderOpen, FolderPlus, Pencil, Trash2 } from "lucide-react";
-import { useEffect, useMemo, useState } from "react";
-import { toast } from "../../ui/toast";
-import { explain } from "../../api/errors";
-import { refetch } from "../../api/query";
-import { workspace } from "../../api/transport";
-import { EntryKind, WorkspaceService, type Entry } from "../../gen/devstudio/sandbox/v1/workspace_pb";
+// The file tree: follows the workspace, shows only the rows in view, and is worked by keys, menu and drag.
+import { useVirtualizer, defaultRangeExtractor } from "@tanstack/react-virtual";
+import { FilePlus2, FolderPlus, Upload as UploadIcon } from "lucide-react";
+import { useEffect, useId, useMemo, useRef, useState, type DragEvent, type KeyboardEvent } from "react";
+import { useConnection } from "../../api/stream";
+import { useSession } from "../../api/session";
 import { useCommands } from "../../lib/commands";
 import { go } from "../../lib/nav";
-import { closeFile, openFile, renamePaths, useWorkbench } from "../../lib/workbench";
+import { openFile, useWorkbench } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { IconButton } from "../../ui/button";
-import { cx } from "../../ui/cx";
 import { Confirm } from "../../ui/dialog";
-import { Menu, MenuItem } from "../../ui/menu";
+import { usePhone } from "../../ui/media";
+import type { TreeState } from "./live-tree";
+import { lockAt } from "./locks";
 import type { Creating } from "./new-entry";
+import { childrenOf, filesIn, parentOf, typedRow, visibleRows, type Row } from "./rows";
+import { moveInto, remove, rename } from "./tree-actions";
+import { TreeMenu, type MenuAt } from "./tree-menu";
+import { ROW, TreeRow } from "./tree-row";
+import { Upload, type Uploading } from "./upload";
 
-interface Node { path: string; name: string; folder: boolean; stored: boolean; children: string[] }
-const ROOT = "";
+const TYPING_MS = 700;
+const ROW_PHONE = 40;
+const DRAGGED = "application/x-devstudio-path";
 
-/** The tree of a flat, sorted list; folders that are not stored yet are among it. */
-export function treeOf(entries: Entry[], folders: string[]): Map<string, Node> {
-  const nodes = new Map<string, Node>([[ROOT, { path: ROOT, name: "", folder: true, stored: true, children: [] }]]);
-  const add = (path: string, folder: boolean, stored: boolean): void => {
-    if (nodes.has(path)) return;
-    const parent = path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : ROOT;
-    if (parent !== ROOT) add(parent, true, stored);
-    nodes.set(path, { path, name: path.slice(parent === ROOT ? 0 : parent.length + 1), folder, stored, children: [] });
-    nodes.get(parent)?.children.push(path);
-  };
-  for (const entry of entries) add(entry.path, entry.kind === EntryKind.FOLDER, true);
-  for (const folder of folders) add(folder, true, false);
-  const rank = (path: string) => (nodes.get(path)?.folder ? 0 : 1);
-  for (const node of nodes.values()) node.children.sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
-  return nodes;
-}
+export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (creating: Creating) => void; onOpened: () => void }) {
+  const { entries, locks } = tree;
+  const phone = usePhone();
+  const userId = useSession((s) => s.user?.userId ?? "");
+  const connected = useConnection((s) => s.state === "open");
+  const { expanded, active, drafts } = useWorkbench();
+  const scroller = useRef<HTMLDivElement>(null);
+  const picker = useRef<HTMLInputElement>(null);
+  const typed = useRef({ text: "", at: 0 });
+  const prefix = useId();
+  const [focusPath, setFocusPath] = useState<string | null>(null);
+  const [renaming, setRenaming] = useState<string | null>(null);
+  const [deleting, setDeleting] = useState<Row | null>(null);
+  const [menu, setMenu] = useState<MenuAt | null>(null);
+  const [target, setTarget] = useState<string | null>(null);
+  const [uploading, setUploading] = useState<Uploading | null>(null);
+  const children = useMemo(() => childrenOf(entries), [entries]);
+  const rows = useMemo(() => visibleRows(children, entries, new Set(expanded)), [children, entries, expanded]);
+  const focusAt = Math.max(0, rows.findIndex((row) => row.path === (focusPath ?? active)));
+  const height = phone ? ROW_PHONE : ROW;
+  const list = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => height,
+    getItemKey: (i) => rows[i]?.path ?? i,
+    overscan: 12,
+    // The row with the focus stays in the page, so that keys go on working after scrolling.
+    rangeExtractor: (range) => [...new Set([...defaultRangeExtractor(range), focusAt])].filter((i) => i < rows.length).sort((a, b) => a - b),
+  });
+  useEffect(() => list.measure(), [list, height]);
 
-export function FileTree({ entries, onNew, onOpened }: { entries: Entry[]; onNew: (creating: Creating) => void; onOpened: () => void }) {
-  const { expanded, active, drafts, folders } = useWorkbench();
-  const [deleting, setDeleting] = useState<Node | null>(null);
-  const nodes = useMemo(() => treeOf(entries, folders), [entries, folders]);
-  const get = (id: string): Node => nodes.get(id) ?? { path: id, name: id.split("/").at(-1) ?? id, folder: false, stored: true, children: [] };
   const open = (path: string, keep: boolean) => {
     openFile(path, keep);
     go("/code", { path });
     onOpened();
   };
-  const tree = useTree<Node>({
-    rootItemId: ROOT,
-    state: { expandedItems: expanded },
-    setExpandedItems: (next) => useWorkbench.setState((w) => ({ expanded: typeof next === "function" ? next(w.expanded) : next })),
-    getItemName: (item) => item.getItemData().name,
-    isItemFolder: (item) => item.getItemData().folder,
-    dataLoader: { getItem: get, getChildren: (id) => get(id).children },
-    onPrimaryAction: (item) => { if (!item.isFolder()) open(item.getId(), false); },
-    onRename: (item, name) => void rename(item.getItemData(), name),
-    hotkeys: { customDelete: { hotkey: "Delete", handler: (_event, t) => setDeleting(t.getFocusedItem().getItemData()) } },
-    features: [syncDataLoaderFeature, selectionFeature, hotkeysCoreFeature, renamingFeature],
-  });
-  useEffect(() => { tree.rebuildTree(); }, [nodes, tree]);
+  const toggle = (path: string, to?: boolean) => useWorkbench.setState(({ expanded: now }) => ({ expanded: to ?? !now.includes(path) ? [...new Set([...now, path])] : now.filter((p) => p !== path) }));
+  const focusRow = (at: number) => {
+    const row = rows[Math.max(0, Math.min(rows.length - 1, at))];
+    if (!row) return;
+    setFocusPath(row.path);
+    list.scrollToIndex(rows.indexOf(row));
+    requestAnimationFrame(() => document.getElementById(prefix + row.path)?.focus({ preventScroll: true }));
+  };
+  const menuOf = (row: Row, x: number, y: number) => {
+    setFocusPath(row.path);
+    setMenu({ row, x, y });
+  };
+  const onKey = (event: KeyboardEvent) => {
+    const row = rows[focusAt];
+    if (!row || event.target instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey) return;
+    const page = Math.max(1, Math.floor((scroller.current?.clientHeight ?? 0) / height) - 1);
+    const keys: Record<string, () => void> = {
+      ArrowDown: () => focusRow(focusAt + 1),
+      ArrowUp: () => focusRow(focusAt - 1),
+      ArrowRight: () => (row.folder && !row.open ? toggle(row.path, true) : row.folder && focusRow(focusAt + 1)),
+      ArrowLeft: () => (row.folder && row.open ? toggle(row.path, false) : parentOf(row.path) && focusRow(rows.findIndex((r) => r.path === parentOf(row.path)))),
+      Home: () => focusRow(0),
+      End: () => focusRow(rows.length - 1),
+      PageDown: () => focusRow(focusAt + page),
+      PageUp: () => focusRow(focusAt - page),
+      Enter: () => (row.folder ? toggle(row.path) : open(row.path, true)),
+      " ": () => (row.folder ? toggle(row.path) : open(row.path, false)),
+      F2: () => setRenaming(row.path),
+      Delete: () => setDeleting(row),
+      ContextMenu: () => menuAtRow(row),
+      "*": () => { for (const sibling of rows.filter((r) => r.folder && parentOf(r.path) === parentOf(row.path))) toggle(sibling.path, true); },
+    };
+    const known = event.key === "F10" && event.shiftKey ? keys["ContextMenu"] : keys[event.key];
+    if (!known && (event.key.length !== 1 || event.key === " ")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (known) return known();
+    const now = Date.now();
+    typed.current = { text: (now - typed.current.at > TYPING_MS ? "" : typed.current.text) + event.key, at: now };
+    const found = typedRow(rows, focusAt, typed.current.text);
+    if (found >= 0) focusRow(found);
+  };
+  const menuAtRow = (row: Row) => {
+    const box = document.getElementById(prefix + row.path)?.getBoundingClientRect();
+    if (box) menuOf(row, box.left + 32, box.bottom);
+  };
+  const dragOver = (folder: string) => (event: DragEvent) => {
+    if (!event.dataTransfer.types.includes(DRAGGED) && !event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    setTarget(folder);
+  };
+  const drop = (folder: string) => (event: DragEvent) => {
+    event.preventDefault();
+    event.stopPropagation();
+    setTarget(null);
+    const path = event.dataTransfer.getData(DRAGGED);
+    if (path) void moveInto(path, folder);
+    else if (event.dataTransfer.files.length > 0) setUploading({ folder, files: [...event.dataTransfer.files] });
+  };
+  const folderNow = () => (rows[focusAt]?.folder ? rows[focusAt]?.path : parentOf(rows[focusAt]?.path ?? "")) ?? "";
+  const pick = (folder: string) => {
+    if (!picker.current) return;
+    picker.current.dataset["folder"] = folder;
+    picker.current.click();
+  };
   useCommands("tree", [
     { id: "new-file", title: m.file_new(), group: "code", icon: FilePlus2, keys: "Mod+Alt+N", run: () => onNew({ kind: "file", folder: "" }) },
     { id: "new-folder", title: m.folder_new(), group: "code", icon: FolderPlus, run: () => onNew({ kind: "folder", folder: "" }) },
+    { id: "upload", title: m.upload(), group: "code", icon: UploadIcon, run: () => pick("") },
   ]);
-  const folderOf = () => {
-    const focused = get(active ?? ROOT);
-    return focused.folder ? focused.path : focused.path.split("/").slice(0, -1).join("/");
-  };
+  const behind = !connected || !tree.synced;
+  const count = deleting?.folder ? filesIn(entries, deleting.path) : 0;
   return (
     <section aria-label={m.files()} data-pane className="flex min-h-0 flex-1 flex-col bg-panel">
       <div className="flex h-9 shrink-0 items-center border-b border-line pr-1 pl-3">
         <h2 className="label flex-1">{m.files()}</h2>
-        <IconButton label={m.file_new()} icon={FilePlus2} keys="Mod+Alt+N" onClick={() => onNew({ kind: "file", folder: folderOf() })} />
-        <IconButton label={m.folder_new()} icon={FolderPlus} onClick={() => onNew({ kind: "folder", folder: folderOf() })} />
+        <IconButton label={m.file_new()} icon={FilePlus2} keys="Mod+Alt+N" onClick={() => onNew({ kind: "file", folder: folderNow() })} />
+        <IconButton label={m.folder_new()} icon={FolderPlus} onClick={() => onNew({ kind: "folder", folder: folderNow() })} />
+        <IconButton label={m.upload()} icon={UploadIcon} onClick={() => pick(folderNow())} />
       </div>
-      {nodes.size === 1 && <p className="px-4 py-3 text-xs">{m.files_none()}</p>}
-      <div {...tree.getContainerProps(m.files())} className="min-h-0 flex-1 overflow-auto py-1 focus:outline-none">
-        {tree.getItems().filter((item) => nodes.has(item.getId())).map((item) => (
-          <Row key={item.getKey()} item={item} active={item.getId() === active} dirty={item.getId() in drafts} onKeep={() => { if (!item.isFolder()) open(item.getId(), true); }} onNew={onNew} onDelete={setDeleting} />
-        ))}
+      <p role="status" className="text-xs text-warn empty:hidden [&:not(:empty)]:border-b [&:not(:empty)]:border-line [&:not(:empty)]:bg-warn-soft [&:not(:empty)]:px-3 [&:not(:empty)]:py-1">{behind ? m.tree_behind() : ""}</p>
+      {rows.length === 0 && <p className="px-4 py-3 text-xs">{m.files_none()}</p>}
+      <div ref={scroller} className="min-h-0 flex-1 overflow-auto" onDragOver={dragOver("")} onDrop={drop("")} onDragLeave={(event) => { if (!event.currentTarget.contains(event.relatedTarget as Node | null)) setTarget(null); }}>
+        <div role="tree" aria-label={m.files()} className="relative my-1" style={{ height: list.getTotalSize() }} tabIndex={rows.length === 0 ? 0 : undefined}>
+          {list.getVirtualItems().map((item) => {
+            const row = rows[item.index];
+            if (!row) return null;
+            if (row.path === renaming) return <Rename key={row.path} row={row} top={item.start} height={height} onDone={(name) => { setRenaming(null); if (name !== null) void rename(row.path, name); requestAnimationFrame(() => focusRow(item.index)); }} />;
+            const folder = row.folder ? row.path : parentOf(row.path);
+            return (
+              <TreeRow
+                key={row.path}
+                row={row}
+                id={prefix + row.path}
+                top={item.start}
+                height={height}
+                focused={item.index === focusAt}
+                active={row.path === active}
+                dirty={row.path in drafts}
+                target={target !== null && target !== "" && target === row.path}
+                lock={lockAt(locks, row.path, userId)}
+                userId={userId}
+                onFocus={() => setFocusPath(row.path)}
+                onKey={onKey}
+                onClick={() => (row.folder ? toggle(row.path) : open(row.path, false))}
+                onKeep={() => { if (!row.folder) open(row.path, true); }}
+                onMenu={(x, y) => menuOf(row, x, y)}
+                onDragOver={dragOver(folder)}
+                onDrop={drop(folder)}
+                onDragEnd={() => setTarget(null)}
+              />
+            );
+          })}
+        </div>
       </div>
+      {menu && (
+        <TreeMenu
+          at={menu}
+          lock={lockAt(locks, menu.row.path, userId)}
+          taken={(path) => entries.has(path)}
+          onClose={() => { setMenu(null); document.getElementById(prefix + menu.row.path)?.focus({ preventScroll: true }); }}
+          onNew={onNew}
+          onRename={() => setRenaming(menu.row.path)}
+          onDelete={() => setDeleting(menu.row)}
+          onUpload={pick}
+        />
+      )}
+      <input ref={picker} type="file" multiple hidden aria-label={m.upload()} onChange={({ target: input }) => { if (input.files?.length) setUploading({ folder: input.dataset["folder"] ?? "", files: [...input.files] }); input.value = ""; }} />
+      {uploading && <Upload {...uploading} onClose={() => setUploading(null)} />}
       <Confirm
         open={deleting !== null}
         onClose={() => setDeleting(null)}
         title={m.delete_title({ name: deleting?.name ?? "" })}
-        about={deleting?.folder ? m.delete_folder_about() : m.delete_file_about()}
+        about={deleting?.folder ? m.delete_folder_about({ count, shown: String(count) }) : m.delete_file_about()}
         verb={m.delete_verb({ name: deleting?.name ?? "" })}
-        onConfirm={() => remove(deleting)}
+        onConfirm={async () => { if (deleting) await remove(deleting.path); }}
       />
     </section>
   );
 }
 
-function Row({ item, active, dirty, onKeep, onNew, onDelete }: { item: ItemInstance<Node>; active: boolean; dirty: boolean; onKeep: () => void; onNew: (creating: Creating) => void; onDelete: (node: Node) => void }) {
-  const node = item.getItemData();
-  const level = item.getItemMeta().level;
-  const Icon = node.folder ? (item.isExpanded() ? FolderOpen : Folder) : iconOf(node.name);
-  const Chevron = item.isExpanded() ? ChevronDown : ChevronRight;
-  const indent = { paddingLeft: 10 + level * 16 };
-  if (item.isRenaming()) {
-    return <div className="flex h-[26px] items-center pr-2" style={{ paddingLeft: 30 + level * 16 }}><input {...item.getRenameInputProps()} aria-label={m.rename_to({ name: node.name })} className="h-6 w-full rounded-tag border border-focus bg-raised px-1.5 text-sm text-fg outline-none" /></div>;
-  }
+function Rename({ row, top, height, onDone }: { row: Row; top: number; height: number; onDone: (name: string | null) => void }) {
+  const end = row.name.lastIndexOf(".");
   return (
-    <div className="group relative">
-      <button type="button" {...item.getProps()} data-inset onFocus={() => item.setFocused()} onDoubleClick={onKeep} style={indent} className={cx("flex h-[26px] w-full items-center gap-1.5 pr-8 text-left text-sm max-tab:h-10", active ? "bg-selected text-fg shadow-[inset_2px_0_0_var(--signal)]" : "text-fg-2 hover:bg-hover")}>
-        {node.folder ? <Chevron size={14} aria-hidden className="shrink-0 text-fg-3" /> : <span className="w-3.5 shrink-0" />}
-        <Icon size={15} strokeWidth={1.6} aria-hidden className="shrink-0 text-fg-3" />
-        <span className={cx("truncate", !node.stored && "italic")}>{node.name}</span>
-        {dirty && <span className="ml-auto size-1.5 shrink-0 rounded-full bg-fg-2" role="img" aria-label={m.unsaved()} />}
-        {!node.stored && <span className="ml-auto text-2xs text-fg-3">{m.folder_empty()}</span>}
-      </button>
-      <div aria-hidden className="absolute top-0 right-1 opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 [@media(hover:none)]:opacity-100">
-        <Menu
-          label={node.name}
-          trigger={<button type="button" tabIndex={-1} aria-label={m.actions_of({ name: node.name })} className="flex size-[26px] items-center justify-center rounded-ctl bg-inherit hover:bg-hover max-tab:size-10"><Ellipsis size={15} aria-hidden /></button>}
-        >
-          {node.folder && <MenuItem icon={FilePlus2} onSelect={() => onNew({ kind: "file", folder: node.path })}>{m.file_new()}</MenuItem>}
-          {node.folder && <MenuItem icon={FolderPlus} onSelect={() => onNew({ kind: "folder", folder: node.path })}>{m.folder_new()}</MenuItem>}
-          <MenuItem icon={Pencil} keys="F2" onSelect={() => setTimeout(() => item.startRenaming(), 0)}>{m.rename()}</MenuItem>
-          <MenuItem icon={Trash2} keys="Delete" danger onSelect={() => onDelete(node)}>{m.delete_it()}</MenuItem>
-        </Menu>
-      </div>
+    <div role="treeitem" aria-level={row.level + 1} aria-selected={false} className="absolute inset-x-0 flex items-center pr-2" style={{ top, height, paddingLeft: 30 + row.level * 16 }}>
+      <input
+        autoFocus
+        aria-label={m.rename_to({ name: row.name })}
+        defaultValue={row.name}
+        spellCheck={false}
+        onFocus={({ target }) => target.setSelectionRange(0, end > 0 && !row.folder ? end : row.name.length)}
+        onBlur={({ target }) => onDone(target.value)}
+        onKeyDown={(event) => {
+          event.stopPropagation();
+          if (event.key === "Enter") event.currentTarget.blur();
+          if (event.key === "Escape") {
+            event.currentTarget.value = row.name;
+            event.currentTarget.blur();
+          }
+        }}
+        className="h-6 w-full rounded-tag border border-focus bg-raised px-1.5 text-sm text-fg outline-none max-tab:h-9"
+      />
     </div>
   );
-}
-
-async function rename(node: Node, name: string): Promise<void> {
-  const clean = name.trim();
-  const parent = node.path.includes("/") ? `${node.path.slice(0, node.path.lastIndexOf("/"))}/` : "";
-  if (clean === "" || clean === node.name) return;
-  if (!node.stored) return renamePaths(node.path, parent + clean);
-  try {
-    const { movePath } = await import("./files");
-    await movePath(node.path, parent + clean);
-    const { active } = useWorkbench.getState();
-    if (active) go("/code", { path: active }, true);
-  } catch (cause) {
-    const fault = explain(cause);
-    toast.error(fault.title, { description: [fault.meaning, fault.action].filter(Boolean).join(" ") });
-  }
-}
-
-async function remove(node: Node | null): Promise<void> {
-  if (!node) return;
-  if (node.stored) await workspace.deletePath({ path: node.path });
-  useWorkbench.setState(({ folders }) => ({ folders: folders.filter((f) => f !== node.path && !f.startsWith(`${node.path}/`)) }));
-  const { dropFile } = await import("./files");
-  for (const path of useWorkbench.getState().open.filter((p) => p === node.path || p.startsWith(`${node.path}/`))) {
-    closeFile(path);
-    dropFile(path);
-  }
-  refetch(WorkspaceService.method.listFiles);
-}
-
-function iconOf(name: string) {
-  if (/\.(py|js|mjs|cjs|ts|tsx|jsx|rs|go|c|cpp|h|java|sh|wasm|html|css|sql)$/.test(name)) return FileCode2;
-  if (/\.(json|toml|yaml|yml|ini|lock)$/.test(name)) return FileBraces;
-  if (/\.(md|txt|csv|log)$/.test(name)) return FileText;
-  return File;
 }

@@ -9,6 +9,7 @@ import { EntryKind, WorkspaceService } from "../../gen/devstudio/sandbox/v1/work
 import { useCommands } from "../../lib/commands";
 import { isolationName, runnerOf } from "../../lib/engines";
 import { go } from "../../lib/nav";
+import { here, usePlace } from "../../lib/place";
 import { startRun, stopRun } from "../../lib/runs";
 import { m } from "../../paraglide/messages";
 import { Button } from "../../ui/button";
@@ -52,7 +53,7 @@ function envOf(text: string): Record<string, string> {
 export function RunForm({ running }: { running: boolean }) {
   const form = useRunForm();
   const engines = useQuery(SandboxService.method.listEngines, {});
-  const files = useQuery(WorkspaceService.method.listFiles, {});
+  const files = useQuery(WorkspaceService.method.listFiles, { workspaceId: usePlace() });
   const shown = (engines.data?.engines ?? []).filter((engine) => engine.engine !== "fs");
   const engine = shown.find((e) => e.engine === form.engine);
   const runtimes = Object.entries(engine?.runtimes ?? {});
@@ -66,6 +67,7 @@ export function RunForm({ running }: { running: boolean }) {
     const title = fromFile ? form.path : (form.code.trim().split("\n")[0] ?? "");
     void startRun(
       {
+        workspaceId: here(),
         engine: form.engine,
         runtime: form.engine === "run" ? form.runtime : "",
         ...(fromFile ? { path: form.path } : { code: form.code }),

@@ -1,0 +1,58 @@
+// What the tree does to files: rename, move, copy, delete, lock. Failures are told in a note; what is open follows.
+import { explain } from "../../api/errors";
+import { locks, workspace } from "../../api/workspace";
+import { LockScope } from "../../gen/devstudio/sandbox/v1/lock_pb";
+import { go } from "../../lib/nav";
+import { here } from "../../lib/place";
+import { closeFile, useWorkbench } from "../../lib/workbench";
+import { m } from "../../paraglide/messages";
+import { toast } from "../../ui/toast";
+import { copyName, dropTarget, joined, parentOf, within, type Row } from "./rows";
+
+/** Does something, and tells in a note why it failed. */
+export async function tried(work: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (cause) {
+    const fault = explain(cause);
+    toast.error(fault.title, { description: [fault.meaning, fault.action].filter(Boolean).join(" ") });
+    return false;
+  }
+}
+
+export async function move(from: string, to: string): Promise<void> {
+  await tried(async () => {
+    const { movePath } = await import("./files");
+    await movePath(from, to);
+    const { active } = useWorkbench.getState();
+    if (active) go("/code", { path: active }, true);
+  });
+}
+
+export async function rename(path: string, name: string): Promise<void> {
+  const clean = name.trim();
+  if (clean !== "" && joined(parentOf(path), clean) !== path) await move(path, joined(parentOf(path), clean));
+}
+
+export async function moveInto(path: string, folder: string): Promise<void> {
+  const to = dropTarget(path, folder);
+  if (to === null) return;
+  useWorkbench.setState(({ expanded }) => ({ expanded: [...new Set([...expanded, folder].filter(Boolean))] }));
+  await move(path, to);
+}
+
+export const duplicate = (path: string, taken: (path: string) => boolean) => tried(() => workspace.copyPath({ workspaceId: here(), from: path, to: copyName(path, m.copy_word(), taken) }));
+
+/** Deletes a file or folder; throws, so that the question can show why it failed. */
+export async function remove(path: string): Promise<void> {
+  await workspace.deletePath({ workspaceId: here(), path });
+  const { dropFile } = await import("./files");
+  for (const open of useWorkbench.getState().open.filter((p) => within(p, path))) {
+    closeFile(open);
+    dropFile(open);
+  }
+}
+
+export const lock = ({ path, folder }: Row) => tried(() => locks.acquireLock({ workspaceId: here(), path, scope: folder ? LockScope.SUBTREE : LockScope.FILE, pinned: true }));
+export const unlock = (lockId: string) => tried(() => locks.releaseLock({ lockId }));

@@ -1,0 +1,43 @@
+// The context menu of the tree, at the pointer or at the row.
+import { ClipboardCopy, CopyPlus, FilePlus2, FolderPlus, History, Lock as LockIcon, LockOpen, Pencil, Trash2, Upload } from "lucide-react";
+import { DropdownMenu } from "radix-ui";
+import type { Lock } from "../../gen/devstudio/sandbox/v1/lock_pb";
+import { openFile, useWorkbench } from "../../lib/workbench";
+import { m } from "../../paraglide/messages";
+import { copyText } from "../../ui/copy";
+import { MenuItem, MenuLine, menuBox } from "../../ui/menu";
+import type { Creating } from "./new-entry";
+import { parentOf, type Row } from "./rows";
+import { duplicate, lock as lockPath, unlock } from "./tree-actions";
+
+export interface MenuAt { row: Row; x: number; y: number }
+
+interface Props { at: MenuAt; lock: Lock | null; taken: (path: string) => boolean; onClose: () => void; onNew: (creating: Creating) => void; onRename: () => void; onDelete: () => void; onUpload: (folder: string) => void }
+
+export function TreeMenu({ at: { row, x, y }, lock, taken, onClose, onNew, onRename, onDelete, onUpload }: Props) {
+  const folder = row.folder ? row.path : parentOf(row.path);
+  // What takes the focus for itself begins when the menu has given it back.
+  const after = (work: () => void) => () => setTimeout(work, 0);
+  return (
+    <DropdownMenu.Root open modal={false} onOpenChange={(open) => { if (!open) onClose(); }}>
+      <DropdownMenu.Trigger asChild><span aria-hidden className="fixed size-0" style={{ left: x, top: y }} /></DropdownMenu.Trigger>
+      <DropdownMenu.Portal>
+        <DropdownMenu.Content align="start" sideOffset={2} collisionPadding={8} aria-label={m.actions_of({ name: row.name })} className={menuBox} onCloseAutoFocus={(event) => event.preventDefault()}>
+          <MenuItem icon={FilePlus2} onSelect={after(() => onNew({ kind: "file", folder }))}>{m.file_new()}</MenuItem>
+          <MenuItem icon={FolderPlus} onSelect={after(() => onNew({ kind: "folder", folder }))}>{m.folder_new()}</MenuItem>
+          <MenuItem icon={Upload} onSelect={after(() => onUpload(folder))}>{m.upload()}</MenuItem>
+          <MenuLine />
+          <MenuItem icon={Pencil} keys="F2" onSelect={after(onRename)}>{m.rename()}</MenuItem>
+          <MenuItem icon={CopyPlus} onSelect={() => void duplicate(row.path, taken)}>{m.duplicate()}</MenuItem>
+          <MenuItem icon={ClipboardCopy} onSelect={() => copyText(row.path)}>{m.copy_path()}</MenuItem>
+          {!row.folder && <MenuItem icon={History} onSelect={() => { openFile(row.path, false); useWorkbench.setState({ panel: "history" }); }}>{m.timeline()}</MenuItem>}
+          <MenuLine />
+          {lock
+            ? <MenuItem icon={LockOpen} onSelect={() => void unlock(lock.lockId)}>{m.unlock()}</MenuItem>
+            : <MenuItem icon={LockIcon} onSelect={() => void lockPath(row)}>{m.lock()}</MenuItem>}
+          <MenuItem icon={Trash2} keys="Delete" danger onSelect={after(onDelete)}>{m.delete_it()}</MenuItem>
+        </DropdownMenu.Content>
+      </DropdownMenu.Portal>
+    </DropdownMenu.Root>
+  );
+}
