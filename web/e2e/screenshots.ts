@@ -77,7 +77,11 @@ const scenes: Record<string, Scene> = {
     await page.getByRole("listitem").first().waitFor();
     await settled(page, 900);
   },
-  "code-differences": async (page, { url }) => {
+  "code-differences": async (page, { url, person }) => {
+    const { files, snapshots } = await clientsOf(url, person.email, person.password);
+    await snapshots.createSnapshot({ reason: "before the refactoring" });
+    const { text = "" } = textOf(await files.readFile({ path: "README.md" }));
+    await files.writeFile({ path: "README.md", content: { case: "text", value: `${text}\nOne more line.\n` } });
     await page.goto(`${url}/code?path=README.md`);
     await page.locator(".monaco-editor .view-line").first().waitFor();
     await page.keyboard.press("Control+j");
