@@ -10,6 +10,9 @@ use uuid::Uuid;
 use super::{Hash, Store, change::Change, hash};
 use crate::{error::SandboxError, fs::JailPath};
 
+/// Whoever keeps a tree shares it; whoever sweeps trees has it alone.
+const SWEEP_LOCK: &str = "devstudio.snapshots";
+
 /// A workspace as it was.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -114,6 +117,11 @@ impl Change {
     /// Keeps a tree as a snapshot.
     pub async fn keep(&mut self, tree: &Tree, reason: &str) -> Result<Snapshot, SandboxError> {
         let tree_sha256 = hash_of(tree);
+        // a tree that is known must not be swept before this snapshot of it stands
+        sqlx::query("select pg_advisory_xact_lock_shared(hashtext($1))")
+            .bind(SWEEP_LOCK)
+            .execute(&mut *self.transaction)
+            .await?;
         let known: bool =
             sqlx::query_scalar("select exists (select 1 from snapshot_entries where tree_sha256 = $1)")
                 .bind(&tree_sha256[..])
@@ -253,12 +261,18 @@ impl Store {
 
     /// Removes trees that no snapshot has any more.
     pub async fn sweep_trees(&self) -> Result<u64, SandboxError> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("select pg_advisory_xact_lock(hashtext($1))")
+            .bind(SWEEP_LOCK)
+            .execute(&mut *transaction)
+            .await?;
         let swept = sqlx::query(
             "delete from snapshot_entries e
              where not exists (select 1 from snapshots s where s.tree_sha256 = e.tree_sha256)",
         )
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         Ok(swept.rows_affected())
     }
 }

@@ -2,9 +2,9 @@
 
 use devstudio_kit::Reason;
 use devstudio_proto::sandbox::v1::{
-    CreateSnapshotRequest, DeletePathRequest, DiffKind, DiffSnapshotsRequest, ForkWorkspaceRequest,
-    ListFileHistoryRequest, ListFilesRequest, ListSnapshotsRequest, MakeFolderRequest, ReadFileRequest,
-    RestoreSnapshotRequest, Snapshot, read_file_response::Content,
+    CreateSnapshotRequest, DeletePathRequest, DeleteWorkspaceRequest, DiffKind, DiffSnapshotsRequest,
+    ForkWorkspaceRequest, ListFileHistoryRequest, ListFilesRequest, ListSnapshotsRequest, MakeFolderRequest,
+    ReadFileRequest, RestoreSnapshotRequest, Snapshot, WriteFileRequest, read_file_response::Content,
 };
 
 use crate::{
@@ -155,6 +155,28 @@ async fn differences_name_files_and_lines_and_history_names_each_state_once() {
     refused(told(world.files().read_file(world.by(ben, theirs)).await), Reason::NotFound);
     let restore = RestoreSnapshotRequest { snapshot_id: last.snapshot_id, ..Default::default() };
     refused(told(world.snapshots().restore_snapshot(world.by(ben, restore)).await), Reason::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trees_that_no_snapshot_has_are_swept_and_others_stay() {
+    let Some(world) = world("trees_that_no_snapshot_has_are_swept").await else { return };
+    let anna = person();
+    world.write(anna, "kept", "kept", None).await.expect("a write");
+    let kept = world.snapshot(anna, "").await;
+    let fork = ForkWorkspaceRequest { name: "a fork".into(), ..Default::default() };
+    let fork =
+        told(world.snapshots().fork_workspace(world.by(anna, fork)).await).expect("a fork").workspace_id;
+    let own = WriteFileRequest { workspace_id: fork.clone(), path: "own".into(), ..Default::default() };
+    told(world.files().write_file(world.by(anna, own)).await).expect("a write");
+    let message = CreateSnapshotRequest { workspace_id: fork.clone(), ..Default::default() };
+    told(world.snapshots().create_snapshot(world.by(anna, message)).await).expect("a snapshot");
+    let store = devstudio_sandbox::store::Store::new(world.deps.pool.clone());
+    assert_eq!(store.sweep_trees().await.expect("a sweep"), 0);
+    let delete = DeleteWorkspaceRequest { workspace_id: fork };
+    told(world.files().delete_workspace(world.by(anna, delete)).await).expect("a deletion");
+    assert_eq!(store.sweep_trees().await.expect("a sweep"), 2, "the fork's two paths");
+    let read = ReadFileRequest { path: "kept".into(), snapshot_id: kept.snapshot_id, ..Default::default() };
+    told(world.files().read_file(world.by(anna, read)).await).expect("it is kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]
