@@ -16,6 +16,9 @@ use reqwest::{StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+/// Where programs see their workspace.
+pub const WORK_DIR: &str = "/tmp/work";
+
 /// How long anything may take before a test calls it hung.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -342,9 +345,7 @@ impl Person {
         if !self.credential.is_empty() {
             request = request.bearer_auth(&self.credential);
         }
-        let response = request.send().await.unwrap_or_else(|error| panic!("{path}: {error:?}"));
-        let (status, headers) = (response.status(), response.headers().clone());
-        Reply { status, headers, text: response.text().await.unwrap_or_default() }
+        Reply::of(request.send().await.unwrap_or_else(|error| panic!("{path}: {error:?}"))).await
     }
 
     /// The tokens of this person in the ledger this month: used, and still reserved.
@@ -380,6 +381,12 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// All of an answer.
+    pub async fn of(response: reqwest::Response) -> Reply {
+        let (status, headers) = (response.status(), response.headers().clone());
+        Reply { status, headers, text: response.text().await.unwrap_or_default() }
+    }
+
     /// The body.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))

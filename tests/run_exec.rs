@@ -4,7 +4,7 @@ use base64::Engine as _;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use crate::harness::{House, Person, root, skipped};
+use crate::harness::{House, Person, WORK_DIR, root, skipped};
 
 /// a Python program answers 0 and OK.
 #[tokio::test]
@@ -119,7 +119,8 @@ async fn exit_code_signal_timeout_and_memory_are_told_apart() {
 async fn a_program_sees_its_workspace_and_what_it_writes_is_stored() {
     let dev = House::shared().await.dev().await;
     dev.call("fs.write", json!({"path": "in.txt", "text": "from outside"})).await.ok();
-    let code = "print(open('in.txt').read()); open('/tmp/work/out.txt', 'w').write('from inside')";
+    let code =
+        format!("print(open('in.txt').read()); open('{WORK_DIR}' + '/out.txt', 'w').write('from inside')");
     let result = dev.call("run.exec", json!({"engine": "run", "code": code})).await.ok();
     assert_eq!(result["stdout"], "from outside\n", "{result}");
     assert_eq!(result["changedPaths"], json!(["out.txt"]), "{result}");

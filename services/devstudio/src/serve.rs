@@ -144,7 +144,7 @@ pub async fn run(args: Args, paths: &Paths, telemetry: &telemetry::Config) -> an
     for service in own.iter().copied().filter(|service| *service != Service::Edge) {
         let pool = pool(&args, service)?;
         databases.push((service, pool.clone()));
-        routes = merge(routes, service_routes(service, pool, &mesh, &args, paths).await?);
+        routes = merge(routes, service_routes(service, pool, &mesh, &args, paths, &stop).await?);
     }
     let router = server::guarded(routes, keys);
     for service in own.iter().copied() {
@@ -214,6 +214,7 @@ async fn service_routes(
     mesh: &Mesh,
     args: &Args,
     paths: &Paths,
+    stop: &CancellationToken,
 ) -> anyhow::Result<Routes> {
     let (mesh, clock) = (mesh.seen_by(service), Clock::system());
     Ok(match service {
@@ -232,7 +233,8 @@ async fn service_routes(
         }
         Service::Sandbox => {
             let (config, log) = (args.sandbox.clone(), Some(Log::start(service, &mesh)));
-            let deps = devstudio_sandbox::Deps { pool, clock, config, log, data_dir: paths.data.clone() };
+            let (data_dir, stop) = (paths.data.clone(), stop.clone());
+            let deps = devstudio_sandbox::Deps { pool, clock, config, log, data_dir, stop };
             devstudio_sandbox::routes(deps).await.context("start the sandbox")?
         }
         Service::Edge | Service::Llm => Routes::default(),

@@ -379,11 +379,12 @@ mod tests {
 
     #[test]
     fn paths_are_normalised() {
+        let inside = format!("{WORK_DIR}/a/b");
         for (raw, normal) in [
             ("a.py", "a.py"),
             ("./a//b/./c", "a/b/c"),
             ("a/../b", "b"),
-            ("/tmp/work/a/b", "a/b"),
+            (&inside, "a/b"),
             ("%2e%2e/x", "%2e%2e/x"),
             ("a\u{2215}b", "a\u{2215}b"),
         ] {
@@ -399,6 +400,7 @@ mod tests {
 
     #[test]
     fn paths_out_of_the_workspace_are_forbidden() {
+        let around = format!("{WORK_DIR}/../x");
         for raw in [
             "../x",
             "a/../../b",
@@ -407,7 +409,7 @@ mod tests {
             "/tmp/../etc/x",
             "/tmpx/a",
             "/tmp/workx/a",
-            "/tmp/work/../x",
+            &around,
             "a\0b",
             "..",
             ".",

@@ -38,6 +38,7 @@ use devstudio_proto::sandbox::v1::{
 };
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 use tonic::{codec::CompressionEncoding, service::Routes};
 
 pub use config::Config;
@@ -80,6 +81,8 @@ pub struct Deps {
     pub log: Option<Log>,
     /// The instance's data; its hash keeps instances of one machine apart.
     pub data_dir: PathBuf,
+    /// Ends watches when the process stops: they would hold up its end. Runs may finish.
+    pub stop: CancellationToken,
 }
 
 /// The sandbox of this process.
@@ -91,7 +94,7 @@ pub struct Sandbox {
 impl Sandbox {
     /// Finds out what this machine offers, by trying it, and starts. Needs no database yet.
     pub async fn start(deps: Deps) -> Result<Self, SandboxError> {
-        let Deps { pool, clock, config, log, data_dir } = deps;
+        let Deps { pool, clock, config, log, data_dir, stop } = deps;
         let instance = instance_of(&data_dir);
         let folder = instance_folder(&config.sandbox_dir, &instance)?;
         let init_program = match &config.sandbox_init {
@@ -119,7 +122,7 @@ impl Sandbox {
             files: config.workspace_files.into(),
             workspaces: config.workspaces,
         };
-        let trees = Trees::new(store.clone(), clock.clone(), folder.join("ws"), owner, quota)?;
+        let trees = Trees::new(store.clone(), clock.clone(), stop, folder.join("ws"), owner, quota)?;
         let wasm = wasm::Settings { cache: folder.join("wasm"), fuel: config.wasm_fuel, warm: true };
         let micro = micro::Settings { folder: folder.join("micro"), process: settings };
         let registry = Registry::default()
@@ -182,7 +185,6 @@ impl Sandbox {
     /// Cancels all runs: the service goes.
     pub fn stop(&self) {
         self.dispatcher.cancel_all();
-        self.trees.stop();
     }
 }
 

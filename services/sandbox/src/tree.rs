@@ -5,11 +5,13 @@
 
 mod copies;
 mod locks;
+mod paths;
 mod snapshots;
+mod taken;
 mod text;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, atomic::AtomicU64},
 };
@@ -24,16 +26,15 @@ use self::copies::{Copy, present};
 pub use self::{
     copies::Lease,
     snapshots::{Differences, How},
+    taken::Synced,
     text::Found,
 };
-
 use crate::{
     edit,
     error::{Doing as _, SandboxError},
     fs::{self, JailPath, MAX_FILE_BYTES},
     lock::{Scope, Writer},
-    process::changes::Change as Difference,
-    store::{File, Hash, Seen, Store, Trace, Workspace, change::Change},
+    store::{File, Hash, Seen, Store, Workspace, change::Change},
     watch::{Ear, Hub},
 };
 
@@ -64,20 +65,12 @@ struct Inner {
     made: AtomicU64,
 }
 
-/// What a run's changes came to.
-#[derive(Debug, Default)]
-pub struct Synced {
-    /// Paths that were stored or removed.
-    pub changed: Vec<String>,
-    /// Paths that were refused, with the reason.
-    pub rejected: BTreeMap<String, String>,
-}
-
 impl Trees {
     /// Workspaces with copies below `root`, a folder of this service's own.
     pub fn new(
         store: Store,
         clock: Clock,
+        stop: CancellationToken,
         root: PathBuf,
         owner: Option<(u32, u32)>,
         quota: Quota,
@@ -89,7 +82,7 @@ impl Trees {
             std::fs::remove_dir_all(&path).doing("removing an old working copy")?;
         }
         let (copies, made) = (Mutex::default(), AtomicU64::new(0));
-        let (hub, stop) = (Hub::start(store.clone()), CancellationToken::new());
+        let hub = Hub::start(store.clone());
         Ok(Self(Arc::new(Inner { store, hub, stop, clock, root, owner, quota, copies, made })))
     }
 
@@ -267,11 +260,6 @@ impl Trees {
         self.0.hub.watch(workspace_id)
     }
 
-    /// Ends all watches.
-    pub fn stop(&self) {
-        self.0.stop.cancel();
-    }
-
     /// Waits until watches end.
     pub async fn stopped(&self) {
         self.0.stop.cancelled().await;
@@ -297,198 +285,6 @@ impl Trees {
         self.0.store.delete_workspace(user_id, workspace_id).await?;
         self.forget(workspace_id).await;
         Ok(())
-    }
-
-    /// Deletes a file, or a folder with all in it; answers how many files are gone.
-    pub async fn delete(
-        &self,
-        writer: Writer,
-        workspace_id: Uuid,
-        path: &JailPath,
-        if_version: Option<i64>,
-    ) -> Result<usize, SandboxError> {
-        let cell = self.cell(workspace_id);
-        let mut cell = cell.lock().await;
-        let mut change = self.change(writer, workspace_id).await?;
-        change.may_write(path, Scope::Subtree)?;
-        let (files, folders) = (change.files(path).await?, change.folders(path).await?);
-        if files.is_empty() && folders.is_empty() {
-            return Err(SandboxError::NotFound { what: "file" });
-        }
-        if if_version.is_some() {
-            check_version(files.iter().find(|file| file.path == path.as_str()), if_version)?;
-        }
-        change.delete(&files).await?;
-        change.remove_folders(&folders).await?;
-        change.commit().await?;
-        self.follow(present(&mut cell), writer.user_id, workspace_id, [path.clone()]).await;
-        Ok(files.len())
-    }
-
-    /// Moves a file or folder; answers how many files moved.
-    pub async fn rename(
-        &self,
-        writer: Writer,
-        workspace_id: Uuid,
-        from: &JailPath,
-        to: &JailPath,
-    ) -> Result<usize, SandboxError> {
-        self.carry(writer, workspace_id, from, to, true).await
-    }
-
-    /// Copies a file or folder; answers how many files were copied.
-    pub async fn copy(
-        &self,
-        writer: Writer,
-        workspace_id: Uuid,
-        from: &JailPath,
-        to: &JailPath,
-    ) -> Result<usize, SandboxError> {
-        self.carry(writer, workspace_id, from, to, false).await
-    }
-
-    async fn carry(
-        &self,
-        writer: Writer,
-        workspace_id: Uuid,
-        from: &JailPath,
-        to: &JailPath,
-        away: bool,
-    ) -> Result<usize, SandboxError> {
-        let cell = self.cell(workspace_id);
-        let mut cell = cell.lock().await;
-        let mut change = self.change(writer, workspace_id).await?;
-        let (files, folders) = (change.files(from).await?, change.folders(from).await?);
-        if files.is_empty() && folders.is_empty() {
-            return Err(SandboxError::NotFound { what: "file" });
-        }
-        if !change.files(to).await?.is_empty() || !change.folders(to).await?.is_empty() {
-            return Err(SandboxError::AlreadyExists { what: to.to_string() });
-        }
-        if to.is_within(from) {
-            return Err(SandboxError::PathForbidden {
-                path: to.to_string(),
-                why: "is inside of where it comes from",
-            });
-        }
-        let agent = change.may_write(to, Scope::Subtree)?;
-        if away {
-            change.may_write(from, Scope::Subtree)?;
-            change.delete(&files).await?;
-            change.remove_folders(&folders).await?;
-        }
-        let target = |path: &str| {
-            JailPath::file(&format!("{to}{}", path.strip_prefix(from.as_str()).unwrap_or_default()))
-        };
-        for file in &files {
-            let target = target(&file.path)?;
-            self.check_room(&mut change, &target, file.size_bytes as u64, None).await?;
-            let trace = Trace { is_binary: file.trace.is_binary, agent: agent.clone(), ..Default::default() };
-            change.name(&target, &file.sha256, file.size_bytes, None, &trace).await?;
-        }
-        let folders: Vec<String> =
-            folders.iter().map(|path| target(path).map(|path| path.to_string())).collect::<Result<_, _>>()?;
-        change.make_folders(&folders).await?;
-        change.commit().await?;
-        let touched = if away { vec![from.clone(), to.clone()] } else { vec![to.clone()] };
-        self.follow(present(&mut cell), writer.user_id, workspace_id, touched).await;
-        Ok(files.len())
-    }
-
-    /// Makes an empty folder.
-    pub async fn make_folder(
-        &self,
-        writer: Writer,
-        workspace_id: Uuid,
-        path: &JailPath,
-    ) -> Result<(), SandboxError> {
-        let cell = self.cell(workspace_id);
-        let mut cell = cell.lock().await;
-        let mut change = self.change(writer, workspace_id).await?;
-        change.may_write(path, Scope::File)?;
-        if !change.files(path).await?.is_empty() || !change.folders(path).await?.is_empty() {
-            return Err(SandboxError::AlreadyExists { what: path.to_string() });
-        }
-        if change.in_the_way(path).await?.is_some() {
-            return Err(SandboxError::PathForbidden { path: path.to_string(), why: "goes through a file" });
-        }
-        change.make_folders(&[path.to_string()]).await?;
-        change.commit().await?;
-        self.follow(present(&mut cell), writer.user_id, workspace_id, [path.clone()]).await;
-        Ok(())
-    }
-
-    /// Takes over what a run changed, through the same rules as every write.
-    pub async fn apply(
-        &self,
-        writer: Writer,
-        workspace_id: Uuid,
-        differences: Vec<Difference>,
-    ) -> Result<Synced, SandboxError> {
-        let mut synced = Synced::default();
-        if differences.is_empty() {
-            return Ok(synced);
-        }
-        let cell = self.cell(workspace_id);
-        let mut cell = cell.lock().await;
-        let mut change = self.change(writer, workspace_id).await?;
-        let (mut changed, mut touched) = (BTreeSet::new(), BTreeSet::new());
-        for difference in differences {
-            let (path, done) = match difference {
-                Difference::Rejected { path, why } => {
-                    synced.rejected.insert(path, why);
-                    continue;
-                }
-                Difference::Removed(path) => (path.clone(), self.take_removal(&mut change, &path).await),
-                Difference::Written(path, content) => {
-                    (path.clone(), self.take_write(&mut change, &path, &content).await)
-                }
-            };
-            match done {
-                Ok(paths) if paths.is_empty() => {}
-                Ok(paths) => {
-                    changed.extend(paths);
-                    touched.insert(path);
-                }
-                Err(error @ (SandboxError::Database(_) | SandboxError::Internal(_))) => return Err(error),
-                Err(error) => {
-                    let reason = devstudio_kit::fault::name(error.reason());
-                    synced.rejected.insert(path.to_string(), reason.to_owned());
-                }
-            }
-        }
-        change.commit().await?;
-        synced.changed = changed.into_iter().collect();
-        self.follow(present(&mut cell), writer.user_id, workspace_id, touched).await;
-        Ok(synced)
-    }
-
-    /// Takes over that a program removed a path; answers the files that are gone.
-    async fn take_removal(&self, change: &mut Change, path: &JailPath) -> Result<Vec<String>, SandboxError> {
-        change.may_write(path, Scope::Subtree)?;
-        let (files, folders) = (change.files(path).await?, change.folders(path).await?);
-        change.delete(&files).await?;
-        change.remove_folders(&folders).await?;
-        Ok(files.into_iter().map(|file| file.path).chain(folders).collect())
-    }
-
-    /// Takes over that a program wrote a file; answers its path where that changed it.
-    async fn take_write(
-        &self,
-        change: &mut Change,
-        path: &JailPath,
-        content: &[u8],
-    ) -> Result<Vec<String>, SandboxError> {
-        let old = change.file(path).await?;
-        if old.as_ref().is_some_and(|old| old.sha256[..] == Sha256::digest(content)[..]) {
-            return Ok(Vec::new());
-        }
-        let before = match &old {
-            Some(old) => Some(change.content(old).await?),
-            None => None,
-        };
-        self.put(change, path, content, old.as_ref(), before.as_deref()).await?;
-        Ok(vec![path.to_string()])
     }
 }
 

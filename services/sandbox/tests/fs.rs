@@ -14,7 +14,7 @@ use std::{
 
 use devstudio_sandbox::{
     SandboxError,
-    fs::{Jail, JailPath, Kind, MAX_FILE_BYTES},
+    fs::{Jail, JailPath, Kind, MAX_FILE_BYTES, WORK_DIR},
 };
 use rustix::fs::{CWD, FileType, Mode, RenameFlags};
 
@@ -36,7 +36,7 @@ fn read(jail: &Jail, raw: &str) -> Result<Vec<u8>, SandboxError> {
 fn what_is_written_is_read_back_and_the_folders_are_made() {
     let (folder, jail) = jail();
     jail.write(&path("a/b/c.txt"), b"hello").expect("a write");
-    assert_eq!(read(&jail, "/tmp/work/a/b/c.txt").expect("a read"), b"hello");
+    assert_eq!(read(&jail, &format!("{WORK_DIR}/a/b/c.txt")).expect("a read"), b"hello");
     assert_eq!(std::fs::read(folder.path().join("a/b/c.txt")).expect("a file"), b"hello");
     jail.write(&path("a/b/c.txt"), b"again").expect("a second write");
     assert_eq!(read(&jail, "a/b/c.txt").expect("a read"), b"again");

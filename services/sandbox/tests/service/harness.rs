@@ -20,6 +20,7 @@ use devstudio_proto::{
     },
 };
 use devstudio_sandbox::{Config, Deps, Sandbox};
+use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use uuid::Uuid;
 
@@ -60,6 +61,7 @@ pub async fn world_with(test: &str, change: impl FnOnce(&mut Config)) -> Option<
         config,
         log: Some(devstudio_kit::logs::Log::start(Service::Sandbox, &mesh)),
         data_dir: folder.path().join("data"),
+        stop: CancellationToken::new(),
     };
     let sandbox = Sandbox::start(deps.clone()).await.expect("it starts");
     mesh.set_local(Service::Sandbox, guarded(sandbox.routes(), keys.clone()));

@@ -101,6 +101,16 @@ async fn what_a_program_changes_is_told_within_a_second_of_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watch_ends_when_its_service_stops() {
+    let Some(world) = world("a_watch_ends_when_its_service_stops").await else { return };
+    let mut watch = world.watch(person(), "").await;
+    watch.until("SYNCED ").await;
+    world.deps.stop.cancel();
+    let end = tokio::time::timeout(Duration::from_secs(5), watch.stream.message());
+    assert!(matches!(end.await.expect("it ends"), Ok(None)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_watch_goes_on_where_it_broke_off_and_tells_what_changed_meanwhile_once() {
     let Some(world) = world("a_watch_goes_on_where_it_broke_off").await else { return };
     let anna = person();

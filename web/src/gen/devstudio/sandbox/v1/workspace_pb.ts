@@ -1418,7 +1418,7 @@ export enum TreeEventKind {
   LOCKED = 4,
 
   /**
-   * A lock ended.
+   * A lock ended. One that ended while nobody watched is not told: what was not told anew before SYNCED is gone.
    *
    * @generated from enum value: TREE_EVENT_KIND_UNLOCKED = 5;
    */
@@ -1440,7 +1440,7 @@ export const TreeEventKindSchema: GenEnum<TreeEventKind> = /*@__PURE__*/
 
 /**
  * Files of workspaces. Without workspace_id the caller's default workspace is meant; it is made at first use.
- * Paths are relative to the workspace; the form /tmp/work/… under which programs see it is taken too.
+ * Paths are relative to the workspace; the absolute form under which programs see it is taken too.
  * All fail with NOT_FOUND (workspace), PATH_FORBIDDEN and SYMLINK_FORBIDDEN; all that write, with LOCK_HELD (another's
  * lock is in the way) and STALE_FENCE (the lock to write with does not hold any more).
  *
