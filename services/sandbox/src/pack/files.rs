@@ -69,7 +69,7 @@ fn named(path: String, kind: proto::EntryKind) -> proto::Entry {
 pub fn entries(seen: Vec<Seen>, prefix: &str) -> Vec<proto::Entry> {
     let mut entries: BTreeMap<String, proto::Entry> = BTreeMap::new();
     for seen in seen {
-        let Some(entry) = tree_event(seen).entry else { continue };
+        let entry = entry(seen);
         for (at, _) in entry.path.match_indices('/').filter(|(at, _)| *at > prefix.len()) {
             let folder = &entry.path[..at];
             if !entries.contains_key(folder) {
@@ -81,20 +81,29 @@ pub fn entries(seen: Vec<Seen>, prefix: &str) -> Vec<proto::Entry> {
     entries.into_values().collect()
 }
 
-/// What a watcher is told.
-pub fn tree_event(seen: Seen) -> proto::TreeEvent {
-    use proto::{EntryKind, TreeEventKind};
-    let (kind, entry) = match seen {
-        Seen::File(file) if file.version == 1 => (TreeEventKind::Added, self::file(file)),
-        Seen::File(file) => (TreeEventKind::Changed, self::file(file)),
+/// What stands at a path; of what is gone, its path and kind.
+fn entry(seen: Seen) -> proto::Entry {
+    use proto::EntryKind;
+    match seen {
+        Seen::File(file) => self::file(file),
         Seen::Folder { path, updated_at } => {
             let updated_at = Some(clock::timestamp(updated_at));
-            (TreeEventKind::Added, proto::Entry { updated_at, ..named(path, EntryKind::Folder) })
+            proto::Entry { updated_at, ..named(path, EntryKind::Folder) }
         }
-        Seen::GoneFile(path) => (TreeEventKind::Removed, named(path, EntryKind::File)),
-        Seen::GoneFolder(path) => (TreeEventKind::Removed, named(path, EntryKind::Folder)),
+        Seen::GoneFile(path) => named(path, EntryKind::File),
+        Seen::GoneFolder(path) => named(path, EntryKind::Folder),
+    }
+}
+
+/// What a watcher is told.
+pub fn tree_event(seen: Seen) -> proto::TreeEvent {
+    use proto::TreeEventKind;
+    let kind = match &seen {
+        Seen::File(file) if file.version > 1 => TreeEventKind::Changed,
+        Seen::File(_) | Seen::Folder { .. } => TreeEventKind::Added,
+        Seen::GoneFile(_) | Seen::GoneFolder(_) => TreeEventKind::Removed,
     };
-    proto::TreeEvent { kind: kind.into(), entry: Some(entry), lock: None }
+    proto::TreeEvent { kind: kind.into(), entry: Some(entry(seen)), lock: None }
 }
 
 /// What a watcher is told of locks that it knew as `old`.
@@ -147,6 +156,9 @@ pub fn lock(lock: Lock) -> proto::Lock {
 
 /// A lock that somebody asks for.
 pub fn wish(user_id: Uuid, message: proto::AcquireLockRequest) -> Result<Wish, Fault> {
+    if message.pinned && !(message.agent_id.is_empty() && message.task_id.is_empty()) {
+        return Err(invalid("/pinned", "only people pin locks"));
+    }
     let scope = match message.scope() {
         proto::LockScope::Subtree => Scope::Subtree,
         proto::LockScope::File | proto::LockScope::Unspecified => Scope::File,

@@ -1,6 +1,6 @@
 //! The door of LockService.
 
-use devstudio_kit::{Caller, Fault, Reason};
+use devstudio_kit::{Caller, clock};
 use devstudio_proto::{
     auth::v1::Role,
     sandbox::v1::{
@@ -20,17 +20,13 @@ impl LockService for Workspaces {
         request: Request<AcquireLockRequest>,
     ) -> Result<Response<AcquireLockResponse>, Status> {
         let (user_id, message) = person(request)?;
-        if message.pinned && !(message.agent_id.is_empty() && message.task_id.is_empty()) {
-            let fault = Fault::new(Reason::SchemaViolation, "only people pin locks");
-            return Err(fault.with("pointer", "/pinned").into());
-        }
         let workspace_id = self.resolve(user_id, &message.workspace_id).await?;
         let wish = pack::wish(user_id, message)?;
         let lock = self.trees.lock(workspace_id, &wish).await.map_err(status)?;
         Ok(Response::new(AcquireLockResponse {
             lock_id: lock.lock_id.to_string(),
             fencing_token: lock.fencing_token,
-            expires_at: lock.expires_at.map(devstudio_kit::clock::timestamp),
+            expires_at: lock.expires_at.map(clock::timestamp),
         }))
     }
 
