@@ -3,7 +3,6 @@ import { useQuery } from "@connectrpc/connect-query";
 import { createClient } from "@connectrpc/connect";
 import { CircleAlert, Download, Play, Square, X } from "lucide-react";
 import { useState } from "react";
-import { toast } from "../../ui/toast";
 import { explain } from "../../api/errors";
 import { refetch } from "../../api/query";
 import { transport } from "../../api/transport";
@@ -19,6 +18,7 @@ import { Card, cellClass, Figure, Page, rowClass, Table } from "../../ui/page";
 import { Sparkline } from "../../ui/sparkline";
 import { Empty, Meter, Tag, Waiting, type Tone } from "../../ui/tag";
 import { Tip } from "../../ui/tip";
+import { tried } from "../../ui/tried";
 import { useJobs } from "./jobs";
 import { useStats } from "./stats";
 
@@ -140,15 +140,9 @@ function Actions({ model, job }: { model: Model; job: Job | undefined }) {
   const name = model.name || model.modelId;
   const act = async (work: () => Promise<unknown>) => {
     setBusy(true);
-    try {
-      await work();
-    } catch (cause) {
-      const fault = explain(cause);
-      toast.error(fault.title, { description: [fault.meaning, fault.action].filter(Boolean).join(" ") });
-    } finally {
-      setBusy(false);
-      refetch(LlmService.method.listModels, LlmService.method.listJobs);
-    }
+    await tried(work);
+    setBusy(false);
+    refetch(LlmService.method.listModels, LlmService.method.listJobs);
   };
   if (job?.state === JobState.RUNNING && job.kind !== JobKind.UNLOAD) return <Button small icon={X} busy={busy} onClick={() => void act(() => llm.cancelJob({ jobId: job.jobId }))} aria-label={m.cancel_named({ name })} className="max-tab:w-10 max-tab:px-0"><span className="phone-hidden">{m.cancel()}</span></Button>;
   if (model.state === ModelState.LOADED) return <IconButton tone="plain" label={m.model_stop({ name })} icon={Square} size={14} disabled={busy} onClick={() => void act(() => llm.unloadModel({ model: model.modelId }))} />;

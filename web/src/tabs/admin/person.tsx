@@ -3,6 +3,7 @@ import { useMutation, useQuery } from "@connectrpc/connect-query";
 import { Plus, X } from "lucide-react";
 import { useState, type FormEvent } from "react";
 import { toast } from "../../ui/toast";
+import { tried } from "../../ui/tried";
 import { explain, type Fault } from "../../api/errors";
 import { refetch } from "../../api/query";
 import { useSession } from "../../api/session";
@@ -26,14 +27,10 @@ export function Person({ user, onClose }: { user: User; onClose?: () => void }) 
   const name = user.displayName || user.email;
   const blocked = user.disabledAt !== undefined;
   const update = useMutation(AuthService.method.updateUser, { onSuccess: () => refetch(AuthService.method.listUsers) });
-  const unblock = async () => {
-    try {
-      await update.mutateAsync({ userId: user.userId, disabled: false });
-      toast.success(m.user_unblocked({ name }));
-    } catch (cause) {
-      toast.error(explain(cause).title);
-    }
-  };
+  const unblock = () => tried(async () => {
+    await update.mutateAsync({ userId: user.userId, disabled: false });
+    toast.success(m.user_unblocked({ name }));
+  });
   const nextRole = user.role === Role.ADMIN ? Role.DEV : Role.ADMIN;
   const nextRoleName = nextRole === Role.ADMIN ? "admin" : "dev";
   return (

@@ -1,14 +1,13 @@
 // What stands above the editor: who has locked the file and until when, and that somebody changed it meanwhile.
 import { FileDiff, Lock as LockIcon } from "lucide-react";
 import { useState, type ReactNode } from "react";
-import { explain } from "../../api/errors";
 import { locks as client } from "../../api/workspace";
 import type { Lock } from "../../gen/devstudio/sandbox/v1/lock_pb";
 import { m } from "../../paraglide/messages";
 import { Button } from "../../ui/button";
 import { cx } from "../../ui/cx";
 import { useSecondsUntil } from "../../ui/seconds";
-import { toast } from "../../ui/toast";
+import { tried } from "../../ui/tried";
 import { compare } from "./files";
 import { countdown, endOf, holderName } from "./locks";
 
@@ -24,16 +23,11 @@ function Bar({ icon: Icon, tone, children }: { icon: typeof LockIcon; tone: "war
 /** The lock that keeps the person from writing, with the way to ask for its end. */
 export function LockBanner({ lock, userId }: { lock: Lock; userId: string }) {
   const [asking, setAsking] = useState(false);
-  const seconds = useSecondsUntil(Number.isFinite(endOf(lock)) ? endOf(lock) : 0);
+  const seconds = useSecondsUntil(lock.expiresAt ? endOf(lock) : 0);
   const ask = async () => {
     setAsking(true);
-    try {
-      await client.requestUnlock({ lockId: lock.lockId, message: m.lock_request_text() });
-    } catch (cause) {
-      toast.error(explain(cause).title, { description: explain(cause).action });
-    } finally {
-      setAsking(false);
-    }
+    await tried(() => client.requestUnlock({ lockId: lock.lockId, message: m.lock_request_text() }));
+    setAsking(false);
   };
   return (
     <Bar icon={LockIcon} tone="warn">

@@ -1,8 +1,6 @@
 // What an empty workspace offers: ask the model, or begin with a file.
 import { FilePlus2, FileTerminal, MessageSquare } from "lucide-react";
 import { useState } from "react";
-import { toast } from "../../ui/toast";
-import { explain } from "../../api/errors";
 import { workspace } from "../../api/workspace";
 import { useChat } from "../../lib/chat";
 import { go } from "../../lib/nav";
@@ -11,6 +9,7 @@ import { showFile } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { Button } from "../../ui/button";
 import { Textarea } from "../../ui/field";
+import { tried } from "../../ui/tried";
 
 const examples: Record<string, string> = {
   "hello.py": 'import sys\n\nname = sys.argv[1] if len(sys.argv) > 1 else "DevStudio"\nprint(f"Hello, {name}")\n',
@@ -24,13 +23,8 @@ export function EmptyWorkspace({ onNew }: { onNew: () => void }) {
     go("/chat");
   };
   const write = async (path: string) => {
-    try {
-      await workspace.writeFile({ workspaceId: here(), path, content: { case: "text", value: examples[path] ?? "" }, ifVersion: 0n });
-      showFile(path);
-    } catch (cause) {
-      const fault = explain(cause);
-      toast.error(fault.title, { description: fault.action });
-    }
+    const done = await tried(() => workspace.writeFile({ workspaceId: here(), path, content: { case: "text", value: examples[path] ?? "" }, ifVersion: 0n }));
+    if (done) showFile(path);
   };
   const card = "flex items-center gap-3 rounded-card border border-line-2 bg-raised px-4 py-3 text-left hover:bg-hover";
   return (

@@ -6,7 +6,7 @@ import { number } from "../../lib/format";
 import { here } from "../../lib/place";
 import { m } from "../../paraglide/messages";
 import { toast } from "../../ui/toast";
-import { tried } from "./tree-actions";
+import { tried } from "../../ui/tried";
 
 const UNDO_MS = 8_000;
 
@@ -29,6 +29,9 @@ async function undo(snapshotId: string, paths: string[]): Promise<void> {
   tell();
   toast.success(m.restore_undone());
 }
+
+/** How a snapshot is called. */
+export const titleOf = ({ reason }: { reason: string }) => reason || m.snapshot_unnamed();
 
 /** Lists of snapshots and states are asked for again. */
 export const tell = () => refetch(SnapshotService.method.listSnapshots, SnapshotService.method.listFileHistory, SnapshotService.method.diffSnapshots);

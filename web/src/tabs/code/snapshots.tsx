@@ -16,7 +16,7 @@ import { cx } from "../../ui/cx";
 import { Waiting } from "../../ui/tag";
 import { Fork } from "./fork";
 import { SnapshotDiff } from "./snapshot-diff";
-import { restoreNow, tell } from "./snapshot-actions";
+import { restoreNow, tell, titleOf } from "./snapshot-actions";
 
 export default function Snapshots() {
   const list = useInfiniteQuery(SnapshotService.method.listSnapshots, { workspaceId: here(), pageSize: 50, pageToken: "" }, { pageParamKey: "pageToken", getNextPageParam: (page) => page.nextPageToken || undefined, staleTime: 0 });
@@ -43,7 +43,7 @@ export default function Snapshots() {
       <ol aria-label={m.snapshots()}>
         {all.map((snapshot) => {
           const at = snapshot.createdAt ? timestampMs(snapshot.createdAt) : 0;
-          const name = nameOf(snapshot);
+          const name = titleOf(snapshot);
           return (
             <li key={snapshot.snapshotId} className="flex min-h-9 items-center gap-3 border-b border-line px-4 py-1 text-sm max-tab:flex-wrap">
               <time className="nums w-24 shrink-0 text-xs max-tab:w-auto text-fg-3" dateTime={new Date(at).toISOString()} title={dateTime(at)}>{ago(at)}</time>
@@ -59,12 +59,12 @@ export default function Snapshots() {
         })}
       </ol>
       {list.hasNextPage && <div className="p-3"><Button small busy={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>{m.more()}</Button></div>}
-      {compared && <SnapshotDiff snapshot={compared} name={nameOf(compared)} onClose={() => setCompared(null)} onRestore={() => { setRestoring(compared); setCompared(null); }} />}
-      {forking && <Fork snapshotId={forking.snapshotId} from={nameOf(forking)} onClose={() => setForking(null)} />}
+      {compared && <SnapshotDiff snapshot={compared} name={titleOf(compared)} onClose={() => setCompared(null)} onRestore={() => { setRestoring(compared); setCompared(null); }} />}
+      {forking && <Fork snapshotId={forking.snapshotId} from={titleOf(forking)} onClose={() => setForking(null)} />}
       <Confirm
         open={restoring !== null}
         onClose={() => setRestoring(null)}
-        title={m.restore_title({ name: restoring ? nameOf(restoring) : "" })}
+        title={m.restore_title({ name: restoring ? titleOf(restoring) : "" })}
         about={m.restore_about()}
         verb={m.restore()}
         onConfirm={async () => { if (restoring) await restoreNow(restoring.snapshotId); }}
@@ -72,5 +72,3 @@ export default function Snapshots() {
     </div>
   );
 }
-
-const nameOf = (snapshot: Snapshot) => snapshot.reason || m.snapshot_unnamed();

@@ -13,11 +13,10 @@ import { m } from "../../paraglide/messages";
 import { Button } from "../../ui/button";
 import { Dialog, DialogFoot } from "../../ui/dialog";
 import { FaultLine } from "../../ui/fault";
-import { Tag, Waiting } from "../../ui/tag";
-import { Empty } from "../../ui/tag";
+import { Empty, Tag, Waiting } from "../../ui/tag";
 import { FileDiffView } from "./file-diff";
 import { nameOf } from "./rows";
-import { restore } from "./snapshot-actions";
+import { restore, titleOf } from "./snapshot-actions";
 
 export default function Timeline({ path, entry }: { path: string | null; entry: Entry | undefined }) {
   const states = useQuery(SnapshotService.method.listFileHistory, { workspaceId: here(), path: path ?? "" }, { enabled: path !== null, staleTime: 0 });
@@ -36,7 +35,7 @@ export default function Timeline({ path, entry }: { path: string | null; entry: 
           return (
             <li key={state.snapshotId} className="flex min-h-9 items-center gap-3 border-b border-line px-4 py-1 text-sm">
               <time className="nums w-24 shrink-0 text-xs max-tab:w-auto text-fg-3" dateTime={new Date(at).toISOString()} title={dateTime(at)}>{ago(at)}</time>
-              <span className="min-w-0 flex-1 truncate text-fg">{state.reason || m.snapshot_unnamed()}</span>
+              <span className="min-w-0 flex-1 truncate text-fg">{titleOf(state)}</span>
               <span className="nums text-xs text-fg-3 phone-hidden">{bytes(state.sizeBytes)}</span>
               {same ? <Tag tone="ok">{m.as_now()}</Tag> : <Button small tone="quiet" icon={FileDiff} onClick={() => setShown(state)}>{m.compare_now()}</Button>}
             </li>
@@ -44,7 +43,7 @@ export default function Timeline({ path, entry }: { path: string | null; entry: 
         })}
       </ol>
       {shown && (
-        <Dialog open wide="full" onClose={() => setShown(null)} title={m.timeline_diff_title({ name: nameOf(path), ago: shown.createdAt ? dateTime(timestampMs(shown.createdAt)) : "" })}>
+        <Dialog open wide="full" onClose={() => setShown(null)} title={m.timeline_diff_title({ name: nameOf(path), at: shown.createdAt ? dateTime(timestampMs(shown.createdAt)) : "" })}>
           <FileDiffView path={path} snapshotId={shown.snapshotId} />
           <DialogFoot>
             <Button onClick={() => setShown(null)}>{m.close()}</Button>

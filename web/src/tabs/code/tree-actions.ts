@@ -1,25 +1,12 @@
 // What the tree does to files: rename, move, copy, delete, lock. Failures are told in a note; what is open follows.
-import { explain } from "../../api/errors";
 import { locks, workspace } from "../../api/workspace";
 import { LockScope } from "../../gen/devstudio/sandbox/v1/lock_pb";
 import { go } from "../../lib/nav";
 import { here } from "../../lib/place";
 import { closeFile, useWorkbench } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
-import { toast } from "../../ui/toast";
+import { tried } from "../../ui/tried";
 import { copyName, dropTarget, joined, parentOf, within, type Row } from "./rows";
-
-/** Does something, and tells in a note why it failed. */
-export async function tried(work: () => Promise<unknown>): Promise<boolean> {
-  try {
-    await work();
-    return true;
-  } catch (cause) {
-    const fault = explain(cause);
-    toast.error(fault.title, { description: [fault.meaning, fault.action].filter(Boolean).join(" ") });
-    return false;
-  }
-}
 
 export async function move(from: string, to: string): Promise<void> {
   await tried(async () => {
