@@ -13,5 +13,8 @@ export function placeOf(search: unknown): string {
   return typeof ws === "string" && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(ws) ? ws : "";
 }
 
+/** The search parameters of a link that stays in a workspace; its tab's own are not known where links are made. */
+export const inPlace = (workspaceId: string) => (workspaceId ? { ws: workspaceId } : {}) as never;
+
 /** The workspace of the address. */
 export const usePlace = (): string => useRouterState({ select: (s) => placeOf(s.matches.at(-1)?.search) });

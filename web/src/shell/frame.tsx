@@ -9,7 +9,7 @@ import { Role } from "../gen/devstudio/auth/v1/auth_pb";
 import { listenForKeys, useCommands, type Command } from "../lib/commands";
 import { languages, setLanguage, useLanguage } from "../lib/language";
 import { go } from "../lib/nav";
-import { usePlace } from "../lib/place";
+import { inPlace, usePlace } from "../lib/place";
 import { useStatus } from "../lib/status";
 import { setTheme, useTheme } from "../lib/theme";
 import { loadWorkbench } from "../lib/workbench";
@@ -90,8 +90,6 @@ function Rail({ tabs: shown, current }: { tabs: Tab[]; current: string | undefin
     </nav>
   );
 }
-
-const inPlace = (place: string) => (place ? { ws: place } : {}) as never;
 
 function RailLink({ tab, active }: { tab: Tab; active: boolean }) {
   const place = usePlace();

@@ -8,6 +8,7 @@ import { setTheme, useTheme } from "../lib/theme";
 import { m } from "../paraglide/messages";
 import { Mark } from "../ui/mark";
 import { inputClass } from "../ui/field";
+import { useSecondsUntil } from "../ui/seconds";
 
 export default function SignInPage() {
   useEffect(() => { document.title = `${m.signin()} · DevStudio`; }, []);
@@ -34,7 +35,7 @@ function Form() {
   const endedBy = useSession((s) => s.endedBy);
   const [fault, setFault] = useState<Fault | null>(() => (endedBy ? explain(endedBy) : null));
   const [waitUntil, setWaitUntil] = useState(0);
-  const seconds = useCountdown(waitUntil);
+  const seconds = useSecondsUntil(waitUntil);
   const submit = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const data = new FormData(event.currentTarget);
@@ -73,16 +74,6 @@ function Form() {
       </button>
     </form>
   );
-}
-
-function useCountdown(until: number): number {
-  const [now, setNow] = useState(() => Date.now());
-  useEffect(() => {
-    if (until <= Date.now()) return;
-    const timer = setInterval(() => setNow(Date.now()), 250);
-    return () => clearInterval(timer);
-  }, [until]);
-  return Math.max(0, Math.ceil((until - Math.max(now, 0)) / 1000));
 }
 
 function Side() {

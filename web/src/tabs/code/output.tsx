@@ -11,6 +11,7 @@ import { Button } from "../../ui/button";
 import { FaultLine } from "../../ui/fault";
 import { usePhone } from "../../ui/media";
 import { Tag } from "../../ui/tag";
+import { nameOf } from "./rows";
 
 export function OutputPanel({ onRun }: { onRun: () => void }) {
   const phone = usePhone();
@@ -20,7 +21,7 @@ export function OutputPanel({ onRun }: { onRun: () => void }) {
     <>
       {run && <div className="flex h-8 shrink-0 items-center gap-2.5 border-b border-line bg-panel pr-1 pl-4 text-sm max-tab:h-11">
         {run && end && !run.fault && <Tag tone={end.tone} dot={run.running}>{end.word}</Tag>}
-        {run && <span className="font-code truncate text-xs text-fg-2" title={run.title}>{phone ? run.title.split("/").at(-1) : run.title}</span>}
+        {run && <span className="font-code truncate text-xs text-fg-2" title={run.title}>{phone ? nameOf(run.title) : run.title}</span>}
         {run?.result && <span className="text-xs whitespace-nowrap text-fg-3 phone-hidden">{span(run.result.wallMs)} · {isolationName(run.result.isolation)}</span>}
         <span className="flex-1" />
         {run?.running

@@ -18,6 +18,7 @@ import { Waiting } from "../../ui/tag";
 import { EmptyWorkspace } from "./empty";
 import { treeOf, type LiveTree } from "./live-tree";
 import { NewEntry, type Creating } from "./new-entry";
+import { nameOf } from "./rows";
 import { FileTree } from "./tree";
 
 const Workspace = lazy(() => import("./workspace"));
@@ -44,7 +45,7 @@ function Code({ live }: { live: LiveTree }) {
   }, [search.path]);
   useEffect(() => {
     if ((active ?? undefined) !== search.path) go("/code", { path: active ?? undefined }, true);
-    useStatus.setState({ object: active?.split("/").at(-1) ?? "" });
+    useStatus.setState({ object: nameOf(active ?? "") });
     return () => useStatus.setState({ object: "" });
   // The address follows the open file; the other way round is the effect above.
   // oxlint-disable-next-line react-hooks/exhaustive-deps

@@ -24,7 +24,7 @@ import { dismissFault, dropFile, followChanges, loadFile, retryFile, saveFile, u
 import type { TreeState } from "./live-tree";
 import { lockInTheWay } from "./locks";
 import { BottomPanel } from "./panel";
-import { foldersAbove } from "./rows";
+import { foldersAbove, nameOf } from "./rows";
 
 export default function Workspace({ tree }: { tree: TreeState }) {
   const phone = usePhone();
@@ -58,7 +58,7 @@ export default function Workspace({ tree }: { tree: TreeState }) {
   };
   const run = async () => {
     if (!active) return;
-    if (!runner) return void toast.info(m.run_no_engine({ name: active.split("/").at(-1) ?? active }));
+    if (!runner) return void toast.info(m.run_no_engine({ name: nameOf(active) }));
     if (useFiles.getState().files[active]?.dirty && !(await saveFile(active))) return;
     useWorkbench.setState({ panel: "output" });
     await startRun({ workspaceId: here(), engine: runner.engine, runtime: runner.runtime, path: active }, active);
@@ -115,7 +115,7 @@ export default function Workspace({ tree }: { tree: TreeState }) {
       <Confirm
         open={closing !== null}
         onClose={() => setClosing(null)}
-        title={m.close_unsaved_title({ name: closing?.split("/").at(-1) ?? "" })}
+        title={m.close_unsaved_title({ name: nameOf(closing ?? "") })}
         about={m.close_unsaved_about()}
         verb={m.discard()}
         onConfirm={async () => {
@@ -134,7 +134,7 @@ function FileTabs({ onClose, tree, userId }: { onClose: (path: string) => void; 
   return (
     <div className="flex min-w-0 flex-1 overflow-x-auto [scrollbar-width:none]" role="group" aria-label={m.open_files()}>
       {open.map((path) => {
-        const name = path.split("/").at(-1) ?? path;
+        const name = nameOf(path);
         const dirty = files[path]?.dirty ?? path in drafts;
         const on = path === active;
         return (

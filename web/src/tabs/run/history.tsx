@@ -5,7 +5,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { explain } from "../../api/errors";
 import { SandboxService } from "../../gen/devstudio/sandbox/v1/run_pb";
 import { runEnd } from "../../lib/engines";
-import { here } from "../../lib/place";
+import { here, inPlace } from "../../lib/place";
 import { ago, span } from "../../lib/format";
 import { m } from "../../paraglide/messages";
 import { Button } from "../../ui/button";
@@ -30,7 +30,7 @@ export function RunHistory({ current, onPick }: { current: string; onPick: () =>
             const end = runEnd(run.status, run.exitCode);
             return (
               <li key={run.execId}>
-                <Link to={`/run/${run.execId}`} search={(here() ? { ws: here() } : {}) as never} onClick={onPick} data-inset aria-current={run.execId === current || undefined} className={cx("flex gap-2.5 border-b border-line px-3 py-1.5", run.execId === current ? "bg-selected shadow-[inset_2px_0_0_var(--signal)]" : "hover:bg-hover")}>
+                <Link to={`/run/${run.execId}`} search={inPlace(here())} onClick={onPick} data-inset aria-current={run.execId === current || undefined} className={cx("flex gap-2.5 border-b border-line px-3 py-1.5", run.execId === current ? "bg-selected shadow-[inset_2px_0_0_var(--signal)]" : "hover:bg-hover")}>
                   <span aria-hidden className={cx("mt-[7px] size-1.5 shrink-0 rounded-full", dots[end.tone])} />
                   <span className="min-w-0 flex-1">
                     <span className="font-code block truncate text-code text-fg">{run.title}</span>
