@@ -26,7 +26,7 @@ export function Menu({ trigger, children, align = "end", label, side }: { trigge
 /** One entry of a menu. */
 export function MenuItem({ icon: Icon, children, onSelect, keys, danger, disabled }: { icon?: LucideIcon; children: ReactNode; onSelect: () => void; keys?: string | undefined; danger?: boolean; disabled?: boolean }) {
   return (
-    <DropdownMenu.Item className={cx(itemClass, danger && "text-err data-[highlighted]:text-err")} onSelect={onSelect} disabled={disabled ?? false}>
+    <DropdownMenu.Item className={cx(itemClass, danger && "text-err!")} onSelect={onSelect} disabled={disabled ?? false}>
       {Icon && <Icon size={15} strokeWidth={1.7} aria-hidden />}
       <span className="flex-1">{children}</span>
       {keys && <span className="phone-hidden"><Keys keys={keys} /></span>}

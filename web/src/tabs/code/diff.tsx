@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "react";
 import { useTheme } from "../../lib/theme";
 import { usePhone } from "../../ui/media";
-import { applyTheme, monaco } from "./monaco";
+import { applyTheme, looks, monaco } from "./monaco";
 
 interface Props { path: string; before: string; after: string; label: string; onChange?: (text: string) => void }
 
@@ -22,23 +22,19 @@ export default function Diff({ path, before, after, label, onChange }: Props) {
     const original = monaco.editor.createModel(before, undefined, uri("before"));
     const modified = monaco.editor.createModel(after, undefined, uri("after"));
     const diff = monaco.editor.createDiffEditor(box, {
-      automaticLayout: true,
+      ...looks(phone),
       readOnly: !editable,
       originalEditable: false,
       renderSideBySide: !phone,
       useInlineViewWhenSpaceIsLimited: false,
       originalAriaLabel: label,
       modifiedAriaLabel: label,
-      minimap: { enabled: false },
-      fontFamily: '"JetBrains Mono Variable", monospace',
-      fontLigatures: false,
-      fontSize: phone ? 12 : 12.5,
-      lineHeight: 20,
       lineNumbersMinChars: 3,
-      scrollBeyondLastLine: false,
+      lineDecorationsWidth: 24,
+      renderLineHighlight: editable ? "all" : "none",
       renderOverviewRuler: false,
       renderMarginRevertIcon: false,
-      stickyScroll: { enabled: false },
+      renderGutterMenu: false,
     });
     diff.setModel({ original, modified });
     const changes = modified.onDidChangeContent(() => listener.current?.(modified.getValue()));

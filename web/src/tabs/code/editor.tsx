@@ -6,7 +6,7 @@ import { useWorkbench } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { usePhone } from "../../ui/media";
 import { keepView, modelOf, viewOf } from "./files";
-import { applyTheme, languageName, monaco } from "./monaco";
+import { applyTheme, languageName, looks, monaco } from "./monaco";
 
 let current: monaco.editor.IStandaloneCodeEditor | null = null;
 
@@ -28,23 +28,13 @@ export function Editor({ path, locked }: { path: string; locked: boolean }) {
     if (!box.current) return;
     const made = monaco.editor.create(box.current, {
       model: null,
-      automaticLayout: true,
+      ...looks(phone),
       ariaLabel: m.editor(),
-      fontFamily: '"JetBrains Mono Variable", monospace',
-      fontLigatures: false,
-      fontSize: phone ? 12 : 12.5,
-      lineHeight: 20,
-      minimap: { enabled: false },
       lineNumbersMinChars: phone ? 3 : 4,
       folding: !phone,
       glyphMargin: false,
-      padding: { top: 8, bottom: 8 },
       renderLineHighlight: "all",
-      scrollBeyondLastLine: false,
       smoothScrolling: false,
-      stickyScroll: { enabled: false },
-      overviewRulerBorder: false,
-      hideCursorInOverviewRuler: true,
       fixedOverflowWidgets: true,
       bracketPairColorization: { enabled: false },
       unicodeHighlight: { ambiguousCharacters: false },

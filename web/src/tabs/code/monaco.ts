@@ -74,6 +74,21 @@ export function applyTheme(theme: Theme): void {
   monaco.editor.setTheme(theme);
 }
 
+/** What one text and two beside each other have in common. */
+export const looks = (phone: boolean) => ({
+  automaticLayout: true,
+  fontFamily: '"JetBrains Mono Variable", monospace',
+  fontLigatures: false,
+  fontSize: phone ? 12 : 12.5,
+  lineHeight: 20,
+  minimap: { enabled: false },
+  padding: { top: 8, bottom: 8 },
+  overviewRulerBorder: false,
+  hideCursorInOverviewRuler: true,
+  scrollBeyondLastLine: false,
+  stickyScroll: { enabled: false },
+} satisfies monaco.editor.IEditorOptions);
+
 /** The name of a model's language, as the status bar shows it. */
 export function languageName(id: string): string {
   const known = monaco.languages.getLanguages().find((l) => l.id === id);

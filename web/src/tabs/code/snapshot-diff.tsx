@@ -12,6 +12,7 @@ import { Dialog, DialogFoot } from "../../ui/dialog";
 import { FaultLine } from "../../ui/fault";
 import { Waiting } from "../../ui/tag";
 import { FileDiffView } from "./file-diff";
+import { LineCounts } from "./line-counts";
 
 export function SnapshotDiff({ snapshot, name, onClose, onRestore }: { snapshot: Snapshot; name: string; onClose: () => void; onRestore: () => void }) {
   const diff = useQuery(SnapshotService.method.diffSnapshots, { workspaceId: here(), fromSnapshotId: snapshot.snapshotId }, { staleTime: 0 });
@@ -29,7 +30,7 @@ export function SnapshotDiff({ snapshot, name, onClose, onRestore }: { snapshot:
               <button type="button" data-inset aria-pressed={file.path === path} onClick={() => setChosen(file.path)} className={cx("flex min-h-8 w-full items-center gap-3 px-5 text-left text-sm max-tab:min-h-10", file.path === path ? "bg-selected text-fg" : "hover:bg-hover")}>
                 <span className="w-20 shrink-0 text-xs text-fg-3">{kindName(file)}</span>
                 <span className="font-code min-w-0 flex-1 truncate text-code">{file.path}</span>
-                <span className="nums font-code text-xs"><span className="text-add-fg">+{number(file.linesAdded)}</span> <span className="text-del-fg">−{number(file.linesRemoved)}</span></span>
+                <span className="nums font-code text-xs"><LineCounts added={file.linesAdded} removed={file.linesRemoved} /></span>
               </button>
             </li>
           ))}

@@ -5,10 +5,13 @@ import type { Lock } from "../../gen/devstudio/sandbox/v1/lock_pb";
 import { number } from "../../lib/format";
 import { m } from "../../paraglide/messages";
 import { cx } from "../../ui/cx";
+import { LineCounts } from "./line-counts";
 import { holderName, isOwn } from "./locks";
 import type { Row } from "./rows";
 
 export const ROW = 26;
+/** What a dragged row carries: its path. */
+export const DRAGGED = "application/x-devstudio-path";
 
 interface Props {
   row: Row;
@@ -58,7 +61,7 @@ export function TreeRow({ row, height, top, id, focused, active, dirty, target, 
         onMenu(event.clientX, event.clientY);
       }}
       onDragStart={(event) => {
-        event.dataTransfer.setData("application/x-devstudio-path", row.path);
+        event.dataTransfer.setData(DRAGGED, row.path);
         event.dataTransfer.effectAllowed = "move";
       }}
       onDragOver={onDragOver}
@@ -73,7 +76,7 @@ export function TreeRow({ row, height, top, id, focused, active, dirty, target, 
       {change && (
         <span className="nums font-code shrink-0 text-2xs" title={m.last_change({ agent: entry.changedByAgent || m.lock_you() })}>
           <span className="sr-only">{m.last_change_lines({ added: number(entry.linesAdded), removed: number(entry.linesRemoved) })}</span>
-          <span aria-hidden>{entry.linesAdded > 0 && <span className="text-add-fg">+{number(entry.linesAdded)}</span>}{entry.linesRemoved > 0 && <span className="text-del-fg"> −{number(entry.linesRemoved)}</span>}</span>
+          <span aria-hidden><LineCounts added={entry.linesAdded} removed={entry.linesRemoved} /></span>
         </span>
       )}
       {dirty && <span className="size-1.5 shrink-0 rounded-full bg-fg-2" role="img" aria-label={m.unsaved()} />}

@@ -5,6 +5,7 @@ import { useEffect, useId, useMemo, useRef, useState, type DragEvent, type Keybo
 import { useConnection } from "../../api/stream";
 import { useSession } from "../../api/session";
 import { useCommands } from "../../lib/commands";
+import { number } from "../../lib/format";
 import { go } from "../../lib/nav";
 import { openFile, useWorkbench } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
@@ -17,12 +18,11 @@ import type { Creating } from "./new-entry";
 import { childrenOf, filesIn, parentOf, typedRow, visibleRows, type Row } from "./rows";
 import { moveInto, remove, rename } from "./tree-actions";
 import { TreeMenu, type MenuAt } from "./tree-menu";
-import { ROW, TreeRow } from "./tree-row";
+import { DRAGGED, ROW, TreeRow } from "./tree-row";
 import { Upload, type Uploading } from "./upload";
 
 const TYPING_MS = 700;
 const ROW_PHONE = 40;
-const DRAGGED = "application/x-devstudio-path";
 
 export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (creating: Creating) => void; onOpened: () => void }) {
   const { entries, locks } = tree;
@@ -160,7 +160,7 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
                 focused={item.index === focusAt}
                 active={row.path === active}
                 dirty={row.path in drafts}
-                target={target !== null && target !== "" && target === row.path}
+                target={target === row.path}
                 lock={lockAt(locks, row.path, userId)}
                 userId={userId}
                 onFocus={() => setFocusPath(row.path)}
@@ -194,7 +194,7 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
         open={deleting !== null}
         onClose={() => setDeleting(null)}
         title={m.delete_title({ name: deleting?.name ?? "" })}
-        about={deleting?.folder ? m.delete_folder_about({ count, shown: String(count) }) : m.delete_file_about()}
+        about={deleting?.folder ? m.delete_folder_about({ count, shown: number(count) }) : m.delete_file_about()}
         verb={m.delete_verb({ name: deleting?.name ?? "" })}
         onConfirm={async () => { if (deleting) await remove(deleting.path); }}
       />
