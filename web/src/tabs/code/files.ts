@@ -115,6 +115,7 @@ async function store(path: string, base: string, text: string, ifVersion: bigint
     try {
       return await workspace.editFile({ workspaceId, path, ifVersion, unifiedDiff });
     } catch (cause) {
+      // Where the diff does not fit the stored text, the whole goes instead: still only over the same version.
       if (reasonOf(cause) !== "HUNK_MISMATCH") throw cause;
     }
   }
@@ -191,6 +192,7 @@ export function followChanges(entries: Map<string, Entry>): void {
 }
 
 async function reload(path: string, entry: Opened): Promise<void> {
+  // What cannot be read now is met by the next change, or by the save, which is refused.
   const file = await workspace.readFile({ workspaceId: here(), path }).catch(() => null);
   const state = useFiles.getState().files[path];
   if (!file || !state || opened.get(path) !== entry || file.version <= state.version) return;

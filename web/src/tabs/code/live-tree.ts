@@ -10,7 +10,8 @@ import { TreeEventKind, WatchTreeResponseSchema, WorkspaceService, type Entry, t
 export interface TreeState { entries: Map<string, Entry>; locks: Map<string, Lock>; loaded: boolean; synced: boolean; fault: Fault | null }
 
 const TRY_AGAIN_MS = 2_000;
-const LATER = ["NOT_FOUND", "ROLE_REQUIRED", "USER_DISABLED", "UNKNOWN_METHOD"];
+/** Reasons that no second try changes. */
+const FINAL = ["NOT_FOUND", "ROLE_REQUIRED", "USER_DISABLED", "UNKNOWN_METHOD"];
 
 export class LiveTree {
   private state: TreeState = { entries: new Map(), locks: new Map(), loaded: false, synced: false, fault: null };
@@ -78,8 +79,8 @@ export class LiveTree {
         onEnd: () => again(),
         onFault: (cause) => {
           if (reasonOf(cause) === "SCHEMA_VIOLATION") this.token = "";
-          if (!this.state.loaded || LATER.includes(reasonOf(cause))) this.set({ fault: explain(cause), synced: false });
-          if (!LATER.includes(reasonOf(cause))) again();
+          if (!this.state.loaded || FINAL.includes(reasonOf(cause))) this.set({ fault: explain(cause), synced: false });
+          if (!FINAL.includes(reasonOf(cause))) again();
         },
       });
     };
