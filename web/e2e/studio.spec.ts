@@ -138,7 +138,7 @@ describe.skipIf(server.real)("the Studio", () => {
     await page.keyboard.press("Control+Home");
     await page.keyboard.insertText("draft-of-mine ");
     await page.getByText("config.json (not saved)").waitFor({ state: "attached" });
-    await page.waitForTimeout(500);
+    await page.waitForFunction(() => Object.values(localStorage).some((kept) => String(kept).includes("draft-of-mine")));
     await page.reload();
     await page.getByText("draft-of-mine").waitFor();
     await close();
@@ -250,9 +250,12 @@ describe.skipIf(server.real)("the Studio", () => {
   test.each(views)("axe finds nothing serious and nothing overflows ($width, $theme)", async (view) => {
     const { page, complaints, close } = await enter(view);
     const found: string[] = [];
-    for (const path of ["/code?path=src/primes.py", "/chat", "/run", "/logs?level=debug", "/admin/models", "/admin/users", "/admin/usage", "/account"]) {
+    // Each path with what is there when its data has come.
+    const paths = { "/code?path=src/primes.py": ".monaco-editor .view-line", "/chat": "main textarea", "/run": "main button[aria-pressed]", "/logs?level=debug": "[role=log] button", "/admin/models": "main [role=img], main table tbody tr", "/admin/users": "main table tbody tr", "/admin/usage": "main svg[role=img] rect", "/account": "main svg[role=img] rect" };
+    for (const [path, content] of Object.entries(paths)) {
       await page.goto(server.url + path);
-      await page.waitForTimeout(1_200);
+      await page.locator(content).first().waitFor({ state: "attached" });
+      await page.waitForFunction(() => !document.querySelector(".late") && document.getAnimations().every((a) => a.playState !== "running" || a.effect?.getTiming().iterations === Infinity));
       const { violations } = await new AxeBuilder({ page }).exclude(".monaco-editor").analyze();
       for (const v of violations.filter((x) => x.impact === "serious" || x.impact === "critical")) found.push(`${path} ${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 140)).join(" | ")}`);
       if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) found.push(`${path} is wider than the window`);

@@ -31,7 +31,8 @@ export const people = {
   granted: new Map<string, bigint>([[id(1), 50_000n]]),
 };
 
-export interface StoredFile { text?: string; data?: Uint8Array; version: bigint; atMs: number; added?: number; removed?: number }
+export interface Content { text?: string; data?: Uint8Array }
+export interface StoredFile extends Content { version: bigint; atMs: number; added?: number; removed?: number }
 const text = (value: string): StoredFile => ({ text: value, version: 1n, atMs: Date.now() - 3_600_000 });
 export const sampleFiles = (): Map<string, StoredFile> => new Map([
   ["src/primes.py", text(`"""Primes up to a bound."""\nfrom math import isqrt\n\n\ndef is_prime(n: int) -> bool:\n    """Tells whether n is prime."""\n    if n < 2:\n        return False\n    return all(n % d for d in range(2, isqrt(n) + 1))\n\n\nif __name__ == "__main__":\n    for n in range(1, 21):\n        print(f"{n:>3} {'prime' if is_prime(n) else '-'}")\n`)],

@@ -7,7 +7,7 @@ import type { User } from "../../src/gen/devstudio/auth/v1/auth_pb.ts";
 import { LockMode, LockScope, type Lock } from "../../src/gen/devstudio/sandbox/v1/lock_pb.ts";
 import { SnapshotSchema, type Snapshot } from "../../src/gen/devstudio/sandbox/v1/snapshot_pb.ts";
 import { EntryKind, EntrySchema, TreeEventKind, TreeEventSchema, WatchTreeResponseSchema, WorkspaceSchema, type Entry, type TreeEvent, type Workspace } from "../../src/gen/devstudio/sandbox/v1/workspace_pb.ts";
-import { id, sampleFiles, type StoredFile } from "./data.ts";
+import { id, sampleFiles, type Content, type StoredFile } from "./data.ts";
 import { fault } from "./fault.ts";
 
 export interface Space {
@@ -47,8 +47,9 @@ export const dropSpace = (space: Space): void => { spaces.splice(spaces.indexOf(
 export const spaceOfLock = (user: User, lockId: string): Space | undefined => spaces.find((s) => s.owner === user.userId && s.locks.has(lockId));
 export const isKnown = (space: Space): boolean => spaces.includes(space);
 
-export const sizeOf = (file: StoredFile): number => file.data?.length ?? Buffer.byteLength(file.text ?? "");
-export const hashOf = (file: StoredFile): string => createHash("sha256").update(file.data ?? file.text ?? "").digest("hex");
+export const sizeOf = (file: Content): number => file.data?.length ?? Buffer.byteLength(file.text ?? "");
+export const hashOf = (file: Content): string => createHash("sha256").update(file.data ?? file.text ?? "").digest("hex");
+export const usedBytes = (files: Map<string, StoredFile>): bigint => BigInt([...files.values()].reduce((sum, f) => sum + sizeOf(f), 0));
 export const within = (path: string, folder: string): boolean => folder === "" || path === folder || path.startsWith(`${folder}/`);
 export const told = (space: Space): void => { for (const listener of space.listeners) listener(); };
 
@@ -62,13 +63,13 @@ export function lineChange(before: string, after: string): { from: number; oldEn
   return { from, oldEnd: old.length - tail, newEnd: now.length - tail };
 }
 
-export function store(space: Space, path: string, file: Pick<StoredFile, "text" | "data">): StoredFile {
+export function store(space: Space, path: string, file: Content): StoredFile {
   const old = space.files.get(path);
   const { from, oldEnd, newEnd } = lineChange(old?.text ?? "", file.text ?? "");
   const stored: StoredFile = { ...file, version: (old?.version ?? 0n) + 1n, atMs: Date.now(), added: newEnd - from, removed: oldEnd - from };
   space.files.set(path, stored);
   space.seqs.set(path, (space.seq += 1));
-  for (const folder of foldersOf(path)) if (!space.seqs.has(folder) || !space.folders.has(folder)) { space.folders.add(folder); space.seqs.set(folder, (space.seq += 1)); }
+  addFolders(space, foldersOf(path));
   told(space);
   return stored;
 }
@@ -85,8 +86,14 @@ export function erase(space: Space, path: string): number {
 }
 
 export function makeFolder(space: Space, path: string): void {
-  for (const folder of [...foldersOf(path), path]) if (!space.folders.has(folder)) { space.folders.add(folder); space.seqs.set(folder, (space.seq += 1)); }
+  addFolders(space, [...foldersOf(path), path]);
   told(space);
+}
+function addFolders(space: Space, folders: string[]): void {
+  for (const folder of folders.filter((f) => !space.folders.has(f))) {
+    space.folders.add(folder);
+    space.seqs.set(folder, (space.seq += 1));
+  }
 }
 const foldersOf = (path: string): string[] => path.split("/").slice(0, -1).map((_, i, parts) => parts.slice(0, i + 1).join("/"));
 
@@ -123,7 +130,7 @@ export function addLock(space: Space, lock: Lock, ttlMs: number): Lock {
 export function snapshotOf(space: Space, reason: string): Snapshot {
   const tree = createHash("sha256");
   for (const [path, file] of [...space.files].toSorted(([a], [b]) => (a < b ? -1 : 1))) tree.update(`${path}\0${hashOf(file)}\n`);
-  const snapshot = create(SnapshotSchema, { snapshotId: randomUUID(), parentId: space.snapshots[0]?.snapshot.snapshotId ?? "", reason, treeSha256: tree.digest("hex"), createdAt: timestampNow(), fileCount: space.files.size, sizeBytes: BigInt([...space.files.values()].reduce((sum, f) => sum + sizeOf(f), 0)) });
+  const snapshot = create(SnapshotSchema, { snapshotId: randomUUID(), parentId: space.snapshots[0]?.snapshot.snapshotId ?? "", reason, treeSha256: tree.digest("hex"), createdAt: timestampNow(), fileCount: space.files.size, sizeBytes: usedBytes(space.files) });
   space.snapshots.unshift({ snapshot, files: new Map(space.files) });
   return snapshot;
 }

@@ -5,17 +5,17 @@ import type { User } from "../../src/gen/devstudio/auth/v1/auth_pb.ts";
 import { LockSchema, LockService } from "../../src/gen/devstudio/sandbox/v1/lock_pb.ts";
 import { DiffKind, FileDiffSchema, FileStateSchema, SnapshotService } from "../../src/gen/devstudio/sandbox/v1/snapshot_pb.ts";
 import { SearchedFileSchema, WorkspaceService } from "../../src/gen/devstudio/sandbox/v1/workspace_pb.ts";
-import type { StoredFile } from "./data.ts";
+import type { Content, StoredFile } from "./data.ts";
 import { fault } from "./fault.ts";
-import { addLock, dropSpace, entryOf, erase, guard, hashOf, keptSnapshot, lineChange, makeFolder, newSpace, sizeOf, snapshotOf, spaceOf, spaceOfLock, spacesOf, store, told, within, type Space } from "./space.ts";
+import { addLock, dropSpace, entryOf, erase, guard, hashOf, keptSnapshot, lineChange, makeFolder, newSpace, sizeOf, snapshotOf, spaceOf, spaceOfLock, spacesOf, store, told, usedBytes, within, type Space } from "./space.ts";
 
 const LIMIT = 524_288;
 
 export function workspaceRoutes(router: ConnectRouter, caller: (ctx: HandlerContext) => User, note: (text: string, ctx: HandlerContext) => void): void {
   const at = (ctx: HandlerContext, workspaceId: string): Space => spaceOf(caller(ctx), workspaceId);
-  const write = (ctx: HandlerContext, space: Space, path: string, file: Pick<StoredFile, "text" | "data">, ifVersion: bigint | undefined): StoredFile => {
+  const write = (ctx: HandlerContext, space: Space, path: string, file: Content, ifVersion: bigint | undefined): StoredFile => {
     if (path.split("/").includes("..")) throw fault(Code.PermissionDenied, "PATH_FORBIDDEN", "outside", { path });
-    const size = sizeOf({ version: 0n, atMs: 0, ...file });
+    const size = sizeOf(file);
     if (size > LIMIT) throw fault(Code.PermissionDenied, "FILE_TOO_LARGE", "large", { size: String(size), limit: String(LIMIT) });
     guard(space, caller(ctx), path);
     const version = space.files.get(path)?.version ?? 0n;
@@ -39,7 +39,7 @@ export function workspaceRoutes(router: ConnectRouter, caller: (ctx: HandlerCont
   };
 
   router.service(WorkspaceService, {
-    listWorkspaces: (_request, ctx) => ({ workspaces: spacesOf(caller(ctx)).map((space) => ({ ...space.workspace, fileCount: space.files.size, usedBytes: BigInt([...space.files.values()].reduce((sum, f) => sum + sizeOf(f), 0)) })) }),
+    listWorkspaces: (_request, ctx) => ({ workspaces: spacesOf(caller(ctx)).map((space) => ({ ...space.workspace, fileCount: space.files.size, usedBytes: usedBytes(space.files) })) }),
     createWorkspace: (request, ctx) => ({ workspaceId: newSpace(caller(ctx).userId, request.name).workspace.workspaceId }),
     renameWorkspace(request, ctx) { at(ctx, request.workspaceId).workspace.name = request.name; return {}; },
     deleteWorkspace(request, ctx) {
@@ -192,8 +192,8 @@ export function workspaceRoutes(router: ConnectRouter, caller: (ctx: HandlerCont
   });
 }
 
-const pick = ({ text, data }: StoredFile): Pick<StoredFile, "text" | "data"> => (data ? { data } : { text: text ?? "" });
-function contentOf(content: string | Uint8Array): Pick<StoredFile, "text" | "data"> {
+const pick = ({ text, data }: StoredFile): Content => (data ? { data } : { text: text ?? "" });
+function contentOf(content: string | Uint8Array): Content {
   if (typeof content === "string") return { text: content };
   const text = Buffer.from(content).toString("utf8");
   return text.includes("\uFFFD") || text.includes("\0") ? { data: content } : { text };
