@@ -13,7 +13,8 @@ const out = process.env["SCREENSHOTS"] ?? new URL("../test-results/screenshots",
 const only = process.argv.slice(2);
 mkdirSync(out, { recursive: true });
 
-type Scene = (page: Page, stage: Stage) => Promise<void>;
+/** Makes what a picture shows; may give back how that is undone. */
+type Scene = (page: Page, stage: Stage) => Promise<void | (() => Promise<void>)>;
 const button = (page: Page, name: RegExp) => page.getByRole("button", { name });
 async function settled(page: Page, ms = 500): Promise<void> {
   await page.mouse.move(720, 4);
@@ -25,8 +26,28 @@ async function ask(page: Page, text: string): Promise<void> {
 }
 
 const textOf = ({ content, version }: ReadFileResponse) => ({ ...(content.case === "text" ? { text: content.value } : {}), version });
-/** Undoes something when the picture has been taken. */
-const released = (page: Page, work: () => Promise<void>) => Promise.resolve(page.once("close", () => void work()));
+
+/** Opens a file that has a history, and shows a part of it below the editor. */
+async function withHistory(page: Page, { url, person }: Stage, tab: RegExp): Promise<void> {
+  const { files, snapshots } = await clientsOf(url, person.email, person.password);
+  if ((await snapshots.listSnapshots({})).snapshots.every(({ reason }) => reason !== "before the refactoring")) {
+    const change = async (path: string, work: (text: string) => string) => {
+      const { text = "", version } = textOf(await files.readFile({ path }));
+      await files.writeFile({ path, content: { case: "text", value: work(text) }, ifVersion: version });
+    };
+    await snapshots.createSnapshot({ reason: "first version" });
+    await change("README.md", (text) => `${text}\n## Tests\n\nRun \`python tests/test_primes.py\`.\n`);
+    await snapshots.createSnapshot({ reason: "tests described" });
+    await change("config.json", (text) => text.replace("20", "50"));
+    await snapshots.createSnapshot({ reason: "before the refactoring" });
+    await change("README.md", (text) => text.replace("A small example", "Tells primes up to a bound. Try").concat("\n## Settings\n\n`limit` in `config.json` is the bound.\n"));
+    await change("src/primes.py", (text) => text.replace("range(1, 21)", "range(2, 21)"));
+  }
+  await page.goto(`${url}/code?path=README.md`);
+  await page.locator(".monaco-editor .view-line").first().waitFor();
+  await page.keyboard.press("Control+j");
+  await page.getByRole("tab", { name: tab }).click();
+}
 
 /** Pictures of the person's own pages. */
 const scenes: Record<string, Scene> = {
@@ -49,7 +70,7 @@ const scenes: Record<string, Scene> = {
     await page.getByRole("searchbox").fill("prime");
     await page.getByRole("list", { name: /^(Treffer|Results)$/ }).getByRole("button").first().waitFor();
     await settled(page, 900);
-    await released(page, async () => { for (const { lockId } of (await locks.listLocks({})).locks) await locks.releaseLock({ lockId }); });
+    return async () => { for (const { lockId } of (await locks.listLocks({})).locks) await locks.releaseLock({ lockId }); };
   },
   "code-conflict": async (page, { url, person }) => {
     const { files } = await clientsOf(url, person.email, person.password);
@@ -65,36 +86,19 @@ const scenes: Record<string, Scene> = {
     await page.getByRole("dialog").locator(".view-line").first().waitFor();
     await settled(page, 900);
   },
-  "code-snapshots": async (page, { url, person }) => {
-    const { files, snapshots } = await clientsOf(url, person.email, person.password);
-    await snapshots.createSnapshot({ reason: "before the refactoring" });
-    const { text = "", version } = textOf(await files.readFile({ path: "README.md" }));
-    await files.writeFile({ path: "README.md", content: { case: "text", value: `${text}\nAnother line.\n` }, ifVersion: version });
-    await page.goto(`${url}/code?path=README.md`);
-    await page.locator(".monaco-editor .view-line").first().waitFor();
-    await page.keyboard.press("Control+j");
-    await page.getByRole("tab", { name: /^(Stände|Snapshots)$/ }).click();
-    await page.getByRole("listitem").first().waitFor();
+  "code-snapshots": async (page, stage) => {
+    await withHistory(page, stage, /^(Stände|Snapshots)$/);
+    await page.getByRole("list", { name: /^(Stände|Snapshots)$/ }).getByRole("listitem").first().waitFor();
     await settled(page, 900);
   },
-  "code-differences": async (page, { url, person }) => {
-    const { files, snapshots } = await clientsOf(url, person.email, person.password);
-    await snapshots.createSnapshot({ reason: "before the refactoring" });
-    const { text = "" } = textOf(await files.readFile({ path: "README.md" }));
-    await files.writeFile({ path: "README.md", content: { case: "text", value: `${text}\nOne more line.\n` } });
-    await page.goto(`${url}/code?path=README.md`);
-    await page.locator(".monaco-editor .view-line").first().waitFor();
-    await page.keyboard.press("Control+j");
-    await page.getByRole("tab", { name: /^(Stände|Snapshots)$/ }).click();
+  "code-differences": async (page, stage) => {
+    await withHistory(page, stage, /^(Stände|Snapshots)$/);
     await button(page, /before the refactoring/).first().click();
     await page.getByRole("dialog").locator(".view-line").first().waitFor();
     await settled(page, 900);
   },
-  "code-timeline": async (page, { url }) => {
-    await page.goto(`${url}/code?path=README.md`);
-    await page.locator(".monaco-editor .view-line").first().waitFor();
-    await page.keyboard.press("Control+j");
-    await page.getByRole("tab", { name: /^(Zeitleiste|Timeline)$/ }).click();
+  "code-timeline": async (page, stage) => {
+    await withHistory(page, stage, /^(Zeitleiste|Timeline)$/);
     await page.getByRole("list", { name: /README/ }).waitFor();
     await settled(page, 900);
   },
@@ -107,7 +111,9 @@ const scenes: Record<string, Scene> = {
     await page.getByRole("menu").waitFor();
     await settled(page);
   },
-  workspaces: async (page, { url }) => {
+  workspaces: async (page, { url, person }) => {
+    const { files } = await clientsOf(url, person.email, person.password);
+    if ((await files.listWorkspaces({})).workspaces.length < 2) await files.createWorkspace({ name: "CSV tools" });
     await page.goto(`${url}/code?path=README.md`);
     await page.locator(".monaco-editor .view-line").first().waitFor();
     await button(page, /^(Arbeitsbereich|Workspace):/).click();
@@ -236,10 +242,11 @@ async function empty(page: Page, { url, newcomer }: Stage, path: string): Promis
 async function take(browser: Browser, stage: Stage, name: string, view: View): Promise<void> {
   const { context, page, complaints } = await open(browser, stage.url, view);
   const file = `${name}-${view.theme === "SerialSteel" ? "steel" : "neon"}-${view.locale}-${view.width}`;
+  let undo: void | (() => Promise<void>) = undefined;
   try {
     await context.addInitScript((kept) => { for (const [key, value] of kept) if (!localStorage.getItem(key)) localStorage.setItem(key, value); }, stage.kept);
     if (name in scenes) await signIn(page, stage.url, stage.person.email, stage.person.password);
-    await (scenes[name] ?? apart[name])?.(page, stage);
+    undo = await (scenes[name] ?? apart[name])?.(page, stage);
     if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) complaints.push("the page is wider than the window");
   } catch (cause) {
     complaints.push(String(cause).slice(0, 400));
@@ -248,6 +255,7 @@ async function take(browser: Browser, stage: Stage, name: string, view: View): P
   const own = complaints.filter((c) => !/401|404|429|409|403|ERR_/.test(c));
   console.log(`${file}${own.length > 0 ? `\n  ${own.join("\n  ")}` : ""}`);
   await context.close();
+  await undo?.();
 }
 
 /** The double as a stage: its people and files are there from its start. */
