@@ -7,7 +7,7 @@ use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
     "devstudio/options/v1/options.proto",
     "devstudio/errors/v1/reason.proto",
     "devstudio/auth/v1/auth.proto",
@@ -17,6 +17,8 @@ const FILES: [&str; 10] = [
     "devstudio/sandbox/v1/workspace.proto",
     "devstudio/sandbox/v1/run.proto",
     "devstudio/sandbox/v1/snapshot.proto",
+    "devstudio/sandbox/v1/terminal.proto",
+    "devstudio/sandbox/v1/archive.proto",
     "devstudio/llm/v1/llm.proto",
 ];
 

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file devstudio/sandbox/v1/run.proto.
  */
 export const file_devstudio_sandbox_v1_run: GenFile = /*@__PURE__*/
-  fileDesc("Ch5kZXZzdHVkaW8vc2FuZGJveC92MS9ydW4ucHJvdG8SFGRldnN0dWRpby5zYW5kYm94LnYxIu8ECg5SdW5FeGVjUmVxdWVzdBIYCgZlbmdpbmUYASABKAlCCJK1GAQIARggEhcKB3J1bnRpbWUYAiABKAlCBpK1GAIYIBIWCgRjb2RlGAMgASgJQgiStRgEGICAIBIVCgRwYXRoGAQgASgJQgeStRgDGIAIEhgKBm1vZHVsZRgFIAEoDEIIkrUYBBiAgEASHQoNbW9kdWxlX3NoYTI1NhgGIAEoCUIGkrUYAjgDEhcKBXN0ZGluGAcgASgJQgiStRgEGICAIBIXCgRhcmdzGAggAygJQgmStRgFGIAgMEASQgoDZW52GAkgAygLMi0uZGV2c3R1ZGlvLnNhbmRib3gudjEuUnVuRXhlY1JlcXVlc3QuRW52RW50cnlCBpK1GAIwQBIqCgp0aW1lb3V0X21zGAogASgFQhaStRgSIQAAAAAAAAAAKQAAAACATyJBEiwKDG1lbW9yeV9ieXRlcxgLIAEoA0IWkrUYEiEAAAAAAAAAACkAAAAAAADwQRI2Cg1taW5faXNvbGF0aW9uGAwgASgOMh8uZGV2c3R1ZGlvLnNhbmRib3gudjEuSXNvbGF0aW9uEhwKDHdvcmtzcGFjZV9pZBgNIAEoCUIGkrUYAjgCEhkKCGZ1bmN0aW9uGA4gASgJQgeStRgDGMgBEi8KA29wcxgPIAMoCzIaLmRldnN0dWRpby5zYW5kYm94LnYxLkZzT3BCBpK1GAIwZBIkCg1mZW5jaW5nX3Rva2VuGBAgASgDQg2StRgJIQAAAAAAAAAAGioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi9gEKBEZzT3ASLgoFd3JpdGUYASABKAsyHS5kZXZzdHVkaW8uc2FuZGJveC52MS5Gc1dyaXRlSAASLAoEcmVhZBgCIAEoCzIcLmRldnN0dWRpby5zYW5kYm94LnYxLkZzUGF0aEgAEiwKBGxpc3QYAyABKAsyHC5kZXZzdHVkaW8uc2FuZGJveC52MS5Gc1BhdGhIABIuCgZkZWxldGUYBCABKAsyHC5kZXZzdHVkaW8uc2FuZGJveC52MS5Gc1BhdGhIABIsCgRtb3ZlGAUgASgLMhwuZGV2c3R1ZGlvLnNhbmRib3gudjEuRnNNb3ZlSABCBAoCb3AiOgoHRnNXcml0ZRIXCgRwYXRoGAEgASgJQgmStRgFCAEYgAgSFgoEdGV4dBgCIAEoCUIIkrUYBBiAgCAiHwoGRnNQYXRoEhUKBHBhdGgYASABKAlCB5K1GAMYgAgiOAoGRnNNb3ZlEhcKBGZyb20YASABKAlCCZK1GAUIARiACBIVCgJ0bxgCIAEoCUIJkrUYBQgBGIAIIpEBCg5Jc29sYXRpb25GYWN0cxIOCgZsYXllcnMYASADKAkSQAoGbGltaXRzGAIgAygLMjAuZGV2c3R1ZGlvLnNhbmRib3gudjEuSXNvbGF0aW9uRmFjdHMuTGltaXRzRW50cnkaLQoLTGltaXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKkBAoPUnVuRXhlY1Jlc3BvbnNlEg8KB2V4ZWNfaWQYASABKAkSEQoJZXhpdF9jb2RlGAIgASgFEg4KBnN0ZG91dBgDIAEoCRIOCgZzdGRlcnIYBCABKAkSEwoLc3Rkb3V0X2RhdGEYBSABKAwSEwoLc3RkZXJyX2RhdGEYBiABKAwSLwoGc3RhdHVzGAcgASgOMh8uZGV2c3R1ZGlvLnNhbmRib3gudjEuUnVuU3RhdHVzEjIKCWlzb2xhdGlvbhgIIAEoDjIfLmRldnN0dWRpby5zYW5kYm94LnYxLklzb2xhdGlvbhIPCgd3YWxsX21zGAkgASgFEhEKCXRydW5jYXRlZBgKIAEoCBIOCgZzaWduYWwYCyABKAUSDgoGY3B1X21zGAwgASgFEhUKDW1heF9yc3NfYnl0ZXMYDSABKAMSMwoFZmFjdHMYDiABKAsyJC5kZXZzdHVkaW8uc2FuZGJveC52MS5Jc29sYXRpb25GYWN0cxIVCg1jaGFuZ2VkX3BhdGhzGA8gAygJElAKDnJlamVjdGVkX3BhdGhzGBAgAygLMjguZGV2c3R1ZGlvLnNhbmRib3gudjEuUnVuRXhlY1Jlc3BvbnNlLlJlamVjdGVkUGF0aHNFbnRyeRIPCgdtZXNzYWdlGBEgASgJGjQKElJlamVjdGVkUGF0aHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIk8KEVN0cmVhbUV4ZWNSZXF1ZXN0EjoKBGV4ZWMYASABKAsyJC5kZXZzdHVkaW8uc2FuZGJveC52MS5SdW5FeGVjUmVxdWVzdEIGkrUYAggBIssBChJTdHJlYW1FeGVjUmVzcG9uc2USCwoDc2VxGAEgASgDEjMKB3N0YXJ0ZWQYAiABKAsyIC5kZXZzdHVkaW8uc2FuZGJveC52MS5SdW5TdGFydGVkSAASMQoGb3V0cHV0GAMgASgLMh8uZGV2c3R1ZGlvLnNhbmRib3gudjEuUnVuT3V0cHV0SAASNwoGcmVzdWx0GAQgASgLMiUuZGV2c3R1ZGlvLnNhbmRib3gudjEuUnVuRXhlY1Jlc3BvbnNlSABCBwoFZXZlbnQiUQoKUnVuU3RhcnRlZBIPCgdleGVjX2lkGAEgASgJEjIKCWlzb2xhdGlvbhgCIAEoDjIfLmRldnN0dWRpby5zYW5kYm94LnYxLklzb2xhdGlvbiJcCglSdW5PdXRwdXQSMgoGc3RyZWFtGAEgASgOMiIuZGV2c3R1ZGlvLnNhbmRib3gudjEuT3V0cHV0U3RyZWFtEgwKBGRhdGEYAiABKAwSDQoFYXRfbXMYAyABKAUiLQoQQ2FuY2VsUnVuUmVxdWVzdBIZCgdleGVjX2lkGAEgASgJQgiStRgECAE4AiITChFDYW5jZWxSdW5SZXNwb25zZSIqCg1HZXRSdW5SZXF1ZXN0EhkKB2V4ZWNfaWQYASABKAlCCJK1GAQIATgCIn8KDkdldFJ1blJlc3BvbnNlEiYKA3J1bhgBIAEoCzIZLmRldnN0dWRpby5zYW5kYm94LnYxLlJ1bhI6CgZyZXN1bHQYAiABKAsyJS5kZXZzdHVkaW8uc2FuZGJveC52MS5SdW5FeGVjUmVzcG9uc2VIAIgBAUIJCgdfcmVzdWx0IscCCgNSdW4SDwoHZXhlY19pZBgBIAEoCRIOCgZlbmdpbmUYAiABKAkSDwoHcnVudGltZRgDIAEoCRINCgV0aXRsZRgEIAEoCRIvCgZzdGF0dXMYBSABKA4yHy5kZXZzdHVkaW8uc2FuZGJveC52MS5SdW5TdGF0dXMSEQoJZXhpdF9jb2RlGAYgASgFEjIKCWlzb2xhdGlvbhgHIAEoDjIfLmRldnN0dWRpby5zYW5kYm94LnYxLklzb2xhdGlvbhIuCgpzdGFydGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd3YWxsX21zGAkgASgFEjoKB3JlcXVlc3QYCiABKAsyJC5kZXZzdHVkaW8uc2FuZGJveC52MS5SdW5FeGVjUmVxdWVzdEgAiAEBQgoKCF9yZXF1ZXN0IlkKD0xpc3RSdW5zUmVxdWVzdBIpCglwYWdlX3NpemUYASABKAVCFpK1GBIhAAAAAAAAAAApAAAAAAAAaUASGwoKcGFnZV90b2tlbhgCIAEoCUIHkrUYAxjIASJUChBMaXN0UnVuc1Jlc3BvbnNlEicKBHJ1bnMYASADKAsyGS5kZXZzdHVkaW8uc2FuZGJveC52MS5SdW4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIhQKEkxpc3RFbmdpbmVzUmVxdWVzdCJEChNMaXN0RW5naW5lc1Jlc3BvbnNlEi0KB2VuZ2luZXMYASADKAsyHC5kZXZzdHVkaW8uc2FuZGJveC52MS5FbmdpbmUipQIKBkVuZ2luZRIOCgZlbmdpbmUYASABKAkSEQoJYXZhaWxhYmxlGAIgASgIEjIKCWlzb2xhdGlvbhgDIAEoDjIfLmRldnN0dWRpby5zYW5kYm94LnYxLklzb2xhdGlvbhI8CghydW50aW1lcxgEIAMoCzIqLmRldnN0dWRpby5zYW5kYm94LnYxLkVuZ2luZS5SdW50aW1lc0VudHJ5EjMKBWZhY3RzGAUgASgLMiQuZGV2c3R1ZGlvLnNhbmRib3gudjEuSXNvbGF0aW9uRmFjdHMSDgoGcmVtZWR5GAYgASgJEhAKCHByb3ZpZGVyGAcgASgJGi8KDVJ1bnRpbWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASqeAQoJSXNvbGF0aW9uEhkKFUlTT0xBVElPTl9VTlNQRUNJRklFRBAAEhoKFklTT0xBVElPTl9QUk9DRVNTX1dFQUsQARIVChFJU09MQVRJT05fUFJPQ0VTUxACEhIKDklTT0xBVElPTl9XQVNNEAMSFAoQSVNPTEFUSU9OX0dWSVNPUhAEEhkKFUlTT0xBVElPTl9IQVJEV0FSRV9WTRAFKvYBCglSdW5TdGF0dXMSGgoWUlVOX1NUQVRVU19VTlNQRUNJRklFRBAAEhgKFFJVTl9TVEFUVVNfU1VDQ0VFREVEEAESGwoXUlVOX1NUQVRVU19OT05aRVJPX0VYSVQQAhIXChNSVU5fU1RBVFVTX1NJR05BTEVEEAMSFgoSUlVOX1NUQVRVU19USU1FT1VUEAQSHAoYUlVOX1NUQVRVU19PVVRfT0ZfTUVNT1JZEAUSFgoSUlVOX1NUQVRVU19UUkFQUEVEEAYSGAoUUlVOX1NUQVRVU19DQU5DRUxMRUQQBxIVChFSVU5fU1RBVFVTX0ZBSUxFRBAIKmEKDE91dHB1dFN0cmVhbRIdChlPVVRQVVRfU1RSRUFNX1VOU1BFQ0lGSUVEEAASGAoUT1VUUFVUX1NUUkVBTV9TVERPVVQQARIYChRPVVRQVVRfU1RSRUFNX1NUREVSUhACMrMFCg5TYW5kYm94U2VydmljZRJqCgdSdW5FeGVjEiQuZGV2c3R1ZGlvLnNhbmRib3gudjEuUnVuRXhlY1JlcXVlc3QaJS5kZXZzdHVkaW8uc2FuZGJveC52MS5SdW5FeGVjUmVzcG9uc2UiEoq1GA4KCHJ1bi5leGVjGAIgAxJ3CgpTdHJlYW1FeGVjEicuZGV2c3R1ZGlvLnNhbmRib3gudjEuU3RyZWFtRXhlY1JlcXVlc3QaKC5kZXZzdHVkaW8uc2FuZGJveC52MS5TdHJlYW1FeGVjUmVzcG9uc2UiFIq1GBAKCnJ1bi5zdHJlYW0YAiADMAEScAoJQ2FuY2VsUnVuEiYuZGV2c3R1ZGlvLnNhbmRib3gudjEuQ2FuY2VsUnVuUmVxdWVzdBonLmRldnN0dWRpby5zYW5kYm94LnYxLkNhbmNlbFJ1blJlc3BvbnNlIhKKtRgOCgpydW4uY2FuY2VsGAISZAoGR2V0UnVuEiMuZGV2c3R1ZGlvLnNhbmRib3gudjEuR2V0UnVuUmVxdWVzdBokLmRldnN0dWRpby5zYW5kYm94LnYxLkdldFJ1blJlc3BvbnNlIg+KtRgLCgdydW4uZ2V0GAISawoITGlzdFJ1bnMSJS5kZXZzdHVkaW8uc2FuZGJveC52MS5MaXN0UnVuc1JlcXVlc3QaJi5kZXZzdHVkaW8uc2FuZGJveC52MS5MaXN0UnVuc1Jlc3BvbnNlIhCKtRgMCghydW4ubGlzdBgCEncKC0xpc3RFbmdpbmVzEiguZGV2c3R1ZGlvLnNhbmRib3gudjEuTGlzdEVuZ2luZXNSZXF1ZXN0GikuZGV2c3R1ZGlvLnNhbmRib3gudjEuTGlzdEVuZ2luZXNSZXNwb25zZSITirUYDwoLcnVuLmVuZ2luZXMYAmIGcHJvdG8z", [file_devstudio_options_v1_options, file_google_protobuf_timestamp]);
+  fileDesc("Ch5kZXZzdHVkaW8vc2FuZGJveC92MS9ydW4ucHJvdG8SFGRldnN0dWRpby5zYW5kYm94LnYxIogFCg5SdW5FeGVjUmVxdWVzdBIYCgZlbmdpbmUYASABKAlCCJK1GAQIARggEhcKB3J1bnRpbWUYAiABKAlCBpK1GAIYIBIWCgRjb2RlGAMgASgJQgiStRgEGICAIBIVCgRwYXRoGAQgASgJQgeStRgDGIAIEhgKBm1vZHVsZRgFIAEoDEIIkrUYBBiAgEASHQoNbW9kdWxlX3NoYTI1NhgGIAEoCUIGkrUYAjgDEhcKBXN0ZGluGAcgASgJQgiStRgEGICAIBIXCgRhcmdzGAggAygJQgmStRgFGIAgMEASQgoDZW52GAkgAygLMi0uZGV2c3R1ZGlvLnNhbmRib3gudjEuUnVuRXhlY1JlcXVlc3QuRW52RW50cnlCBpK1GAIwQBIqCgp0aW1lb3V0X21zGAogASgFQhaStRgSIQAAAAAAAAAAKQAAAACATyJBEiwKDG1lbW9yeV9ieXRlcxgLIAEoA0IWkrUYEiEAAAAAAAAAACkAAAAAAADwQRI2Cg1taW5faXNvbGF0aW9uGAwgASgOMh8uZGV2c3R1ZGlvLnNhbmRib3gudjEuSXNvbGF0aW9uEhwKDHdvcmtzcGFjZV9pZBgNIAEoCUIGkrUYAjgCEhkKCGZ1bmN0aW9uGA4gASgJQgeStRgDGMgBEi8KA29wcxgPIAMoCzIaLmRldnN0dWRpby5zYW5kYm94LnYxLkZzT3BCBpK1GAIwZBIkCg1mZW5jaW5nX3Rva2VuGBAgASgDQg2StRgJIQAAAAAAAAAAEhcKD2tlZXBfc3RkaW5fb3BlbhgRIAEoCBoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIvYBCgRGc09wEi4KBXdyaXRlGAEgASgLMh0uZGV2c3R1ZGlvLnNhbmRib3gudjEuRnNXcml0ZUgAEiwKBHJlYWQYAiABKAsyHC5kZXZzdHVkaW8uc2FuZGJveC52MS5Gc1BhdGhIABIsCgRsaXN0GAMgASgLMhwuZGV2c3R1ZGlvLnNhbmRib3gudjEuRnNQYXRoSAASLgoGZGVsZXRlGAQgASgLMhwuZGV2c3R1ZGlvLnNhbmRib3gudjEuRnNQYXRoSAASLAoEbW92ZRgFIAEoCzIcLmRldnN0dWRpby5zYW5kYm94LnYxLkZzTW92ZUgAQgQKAm9wIjoKB0ZzV3JpdGUSFwoEcGF0aBgBIAEoCUIJkrUYBQgBGIAIEhYKBHRleHQYAiABKAlCCJK1GAQYgIAgIh8KBkZzUGF0aBIVCgRwYXRoGAEgASgJQgeStRgDGIAIIjgKBkZzTW92ZRIXCgRmcm9tGAEgASgJQgmStRgFCAEYgAgSFQoCdG8YAiABKAlCCZK1GAUIARiACCKRAQoOSXNvbGF0aW9uRmFjdHMSDgoGbGF5ZXJzGAEgAygJEkAKBmxpbWl0cxgCIAMoCzIwLmRldnN0dWRpby5zYW5kYm94LnYxLklzb2xhdGlvbkZhY3RzLkxpbWl0c0VudHJ5Gi0KC0xpbWl0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEipAQKD1J1bkV4ZWNSZXNwb25zZRIPCgdleGVjX2lkGAEgASgJEhEKCWV4aXRfY29kZRgCIAEoBRIOCgZzdGRvdXQYAyABKAkSDgoGc3RkZXJyGAQgASgJEhMKC3N0ZG91dF9kYXRhGAUgASgMEhMKC3N0ZGVycl9kYXRhGAYgASgMEi8KBnN0YXR1cxgHIAEoDjIfLmRldnN0dWRpby5zYW5kYm94LnYxLlJ1blN0YXR1cxIyCglpc29sYXRpb24YCCABKA4yHy5kZXZzdHVkaW8uc2FuZGJveC52MS5Jc29sYXRpb24SDwoHd2FsbF9tcxgJIAEoBRIRCgl0cnVuY2F0ZWQYCiABKAgSDgoGc2lnbmFsGAsgASgFEg4KBmNwdV9tcxgMIAEoBRIVCg1tYXhfcnNzX2J5dGVzGA0gASgDEjMKBWZhY3RzGA4gASgLMiQuZGV2c3R1ZGlvLnNhbmRib3gudjEuSXNvbGF0aW9uRmFjdHMSFQoNY2hhbmdlZF9wYXRocxgPIAMoCRJQCg5yZWplY3RlZF9wYXRocxgQIAMoCzI4LmRldnN0dWRpby5zYW5kYm94LnYxLlJ1bkV4ZWNSZXNwb25zZS5SZWplY3RlZFBhdGhzRW50cnkSDwoHbWVzc2FnZRgRIAEoCRo0ChJSZWplY3RlZFBhdGhzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJPChFTdHJlYW1FeGVjUmVxdWVzdBI6CgRleGVjGAEgASgLMiQuZGV2c3R1ZGlvLnNhbmRib3gudjEuUnVuRXhlY1JlcXVlc3RCBpK1GAIIASLLAQoSU3RyZWFtRXhlY1Jlc3BvbnNlEgsKA3NlcRgBIAEoAxIzCgdzdGFydGVkGAIgASgLMiAuZGV2c3R1ZGlvLnNhbmRib3gudjEuUnVuU3RhcnRlZEgAEjEKBm91dHB1dBgDIAEoCzIfLmRldnN0dWRpby5zYW5kYm94LnYxLlJ1bk91dHB1dEgAEjcKBnJlc3VsdBgEIAEoCzIlLmRldnN0dWRpby5zYW5kYm94LnYxLlJ1bkV4ZWNSZXNwb25zZUgAQgcKBWV2ZW50IlEKClJ1blN0YXJ0ZWQSDwoHZXhlY19pZBgBIAEoCRIyCglpc29sYXRpb24YAiABKA4yHy5kZXZzdHVkaW8uc2FuZGJveC52MS5Jc29sYXRpb24iXAoJUnVuT3V0cHV0EjIKBnN0cmVhbRgBIAEoDjIiLmRldnN0dWRpby5zYW5kYm94LnYxLk91dHB1dFN0cmVhbRIMCgRkYXRhGAIgASgMEg0KBWF0X21zGAMgASgFIm0KEVdyaXRlSW5wdXRSZXF1ZXN0EhkKB2V4ZWNfaWQYASABKAlCCJK1GAQIATgCEhYKBGRhdGEYAiABKAxCCJK1GAQYgIAgEhYKBHRleHQYAyABKAlCCJK1GAQYgIAgEg0KBWNsb3NlGAQgASgIIhQKEldyaXRlSW5wdXRSZXNwb25zZSItChBDYW5jZWxSdW5SZXF1ZXN0EhkKB2V4ZWNfaWQYASABKAlCCJK1GAQIATgCIhMKEUNhbmNlbFJ1blJlc3BvbnNlIioKDUdldFJ1blJlcXVlc3QSGQoHZXhlY19pZBgBIAEoCUIIkrUYBAgBOAIifwoOR2V0UnVuUmVzcG9uc2USJgoDcnVuGAEgASgLMhkuZGV2c3R1ZGlvLnNhbmRib3gudjEuUnVuEjoKBnJlc3VsdBgCIAEoCzIlLmRldnN0dWRpby5zYW5kYm94LnYxLlJ1bkV4ZWNSZXNwb25zZUgAiAEBQgkKB19yZXN1bHQixwIKA1J1bhIPCgdleGVjX2lkGAEgASgJEg4KBmVuZ2luZRgCIAEoCRIPCgdydW50aW1lGAMgASgJEg0KBXRpdGxlGAQgASgJEi8KBnN0YXR1cxgFIAEoDjIfLmRldnN0dWRpby5zYW5kYm94LnYxLlJ1blN0YXR1cxIRCglleGl0X2NvZGUYBiABKAUSMgoJaXNvbGF0aW9uGAcgASgOMh8uZGV2c3R1ZGlvLnNhbmRib3gudjEuSXNvbGF0aW9uEi4KCnN0YXJ0ZWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3dhbGxfbXMYCSABKAUSOgoHcmVxdWVzdBgKIAEoCzIkLmRldnN0dWRpby5zYW5kYm94LnYxLlJ1bkV4ZWNSZXF1ZXN0SACIAQFCCgoIX3JlcXVlc3QiWQoPTGlzdFJ1bnNSZXF1ZXN0EikKCXBhZ2Vfc2l6ZRgBIAEoBUIWkrUYEiEAAAAAAAAAACkAAAAAAABpQBIbCgpwYWdlX3Rva2VuGAIgASgJQgeStRgDGMgBIlQKEExpc3RSdW5zUmVzcG9uc2USJwoEcnVucxgBIAMoCzIZLmRldnN0dWRpby5zYW5kYm94LnYxLlJ1bhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiFAoSTGlzdEVuZ2luZXNSZXF1ZXN0IkQKE0xpc3RFbmdpbmVzUmVzcG9uc2USLQoHZW5naW5lcxgBIAMoCzIcLmRldnN0dWRpby5zYW5kYm94LnYxLkVuZ2luZSKlAgoGRW5naW5lEg4KBmVuZ2luZRgBIAEoCRIRCglhdmFpbGFibGUYAiABKAgSMgoJaXNvbGF0aW9uGAMgASgOMh8uZGV2c3R1ZGlvLnNhbmRib3gudjEuSXNvbGF0aW9uEjwKCHJ1bnRpbWVzGAQgAygLMiouZGV2c3R1ZGlvLnNhbmRib3gudjEuRW5naW5lLlJ1bnRpbWVzRW50cnkSMwoFZmFjdHMYBSABKAsyJC5kZXZzdHVkaW8uc2FuZGJveC52MS5Jc29sYXRpb25GYWN0cxIOCgZyZW1lZHkYBiABKAkSEAoIcHJvdmlkZXIYByABKAkaLwoNUnVudGltZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBKp4BCglJc29sYXRpb24SGQoVSVNPTEFUSU9OX1VOU1BFQ0lGSUVEEAASGgoWSVNPTEFUSU9OX1BST0NFU1NfV0VBSxABEhUKEUlTT0xBVElPTl9QUk9DRVNTEAISEgoOSVNPTEFUSU9OX1dBU00QAxIUChBJU09MQVRJT05fR1ZJU09SEAQSGQoVSVNPTEFUSU9OX0hBUkRXQVJFX1ZNEAUq9gEKCVJ1blN0YXR1cxIaChZSVU5fU1RBVFVTX1VOU1BFQ0lGSUVEEAASGAoUUlVOX1NUQVRVU19TVUNDRUVERUQQARIbChdSVU5fU1RBVFVTX05PTlpFUk9fRVhJVBACEhcKE1JVTl9TVEFUVVNfU0lHTkFMRUQQAxIWChJSVU5fU1RBVFVTX1RJTUVPVVQQBBIcChhSVU5fU1RBVFVTX09VVF9PRl9NRU1PUlkQBRIWChJSVU5fU1RBVFVTX1RSQVBQRUQQBhIYChRSVU5fU1RBVFVTX0NBTkNFTExFRBAHEhUKEVJVTl9TVEFUVVNfRkFJTEVEEAgqYQoMT3V0cHV0U3RyZWFtEh0KGU9VVFBVVF9TVFJFQU1fVU5TUEVDSUZJRUQQABIYChRPVVRQVVRfU1RSRUFNX1NURE9VVBABEhgKFE9VVFBVVF9TVFJFQU1fU1RERVJSEAIypwYKDlNhbmRib3hTZXJ2aWNlEmoKB1J1bkV4ZWMSJC5kZXZzdHVkaW8uc2FuZGJveC52MS5SdW5FeGVjUmVxdWVzdBolLmRldnN0dWRpby5zYW5kYm94LnYxLlJ1bkV4ZWNSZXNwb25zZSISirUYDgoIcnVuLmV4ZWMYAiADEncKClN0cmVhbUV4ZWMSJy5kZXZzdHVkaW8uc2FuZGJveC52MS5TdHJlYW1FeGVjUmVxdWVzdBooLmRldnN0dWRpby5zYW5kYm94LnYxLlN0cmVhbUV4ZWNSZXNwb25zZSIUirUYEAoKcnVuLnN0cmVhbRgCIAMwARJyCgpXcml0ZUlucHV0EicuZGV2c3R1ZGlvLnNhbmRib3gudjEuV3JpdGVJbnB1dFJlcXVlc3QaKC5kZXZzdHVkaW8uc2FuZGJveC52MS5Xcml0ZUlucHV0UmVzcG9uc2UiEYq1GA0KCXJ1bi5pbnB1dBgCEnAKCUNhbmNlbFJ1bhImLmRldnN0dWRpby5zYW5kYm94LnYxLkNhbmNlbFJ1blJlcXVlc3QaJy5kZXZzdHVkaW8uc2FuZGJveC52MS5DYW5jZWxSdW5SZXNwb25zZSISirUYDgoKcnVuLmNhbmNlbBgCEmQKBkdldFJ1bhIjLmRldnN0dWRpby5zYW5kYm94LnYxLkdldFJ1blJlcXVlc3QaJC5kZXZzdHVkaW8uc2FuZGJveC52MS5HZXRSdW5SZXNwb25zZSIPirUYCwoHcnVuLmdldBgCEmsKCExpc3RSdW5zEiUuZGV2c3R1ZGlvLnNhbmRib3gudjEuTGlzdFJ1bnNSZXF1ZXN0GiYuZGV2c3R1ZGlvLnNhbmRib3gudjEuTGlzdFJ1bnNSZXNwb25zZSIQirUYDAoIcnVuLmxpc3QYAhJ3CgtMaXN0RW5naW5lcxIoLmRldnN0dWRpby5zYW5kYm94LnYxLkxpc3RFbmdpbmVzUmVxdWVzdBopLmRldnN0dWRpby5zYW5kYm94LnYxLkxpc3RFbmdpbmVzUmVzcG9uc2UiE4q1GA8KC3J1bi5lbmdpbmVzGAJiBnByb3RvMw", [file_devstudio_options_v1_options, file_google_protobuf_timestamp]);
 
 /**
  * What to run. Exactly one of code, path, module and module_sha256 is set; for engine fs, ops.
@@ -31,7 +31,8 @@ export type RunExecRequest = Message<"devstudio.sandbox.v1.RunExecRequest"> & {
   engine: string;
 
   /**
-   * Runtime of engine run: "python" (default) or "node".
+   * Runtime of engine run, one that run.engines lists, such as "python", "node", "bash", "c" or "rust". By the path's
+   * ending, or "python", when left out.
    *
    * @generated from field: string runtime = 2;
    */
@@ -59,7 +60,7 @@ export type RunExecRequest = Message<"devstudio.sandbox.v1.RunExecRequest"> & {
   module: Uint8Array;
 
   /**
-   * A WebAssembly module that was run before, by its hash.
+   * A WebAssembly module that was uploaded (at most 16 MiB) or run before, by its hash.
    *
    * @generated from field: string module_sha256 = 6;
    */
@@ -134,6 +135,13 @@ export type RunExecRequest = Message<"devstudio.sandbox.v1.RunExecRequest"> & {
    * @generated from field: int64 fencing_token = 16;
    */
   fencingToken: bigint;
+
+  /**
+   * Keep the program's input open after stdin, for run.input, until that closes it.
+   *
+   * @generated from field: bool keep_stdin_open = 17;
+   */
+  keepStdinOpen: boolean;
 };
 
 /**
@@ -579,6 +587,63 @@ export const RunOutputSchema: GenMessage<RunOutput> = /*@__PURE__*/
   messageDesc(file_devstudio_sandbox_v1_run, 10);
 
 /**
+ * Request of WriteInput.
+ *
+ * @generated from message devstudio.sandbox.v1.WriteInputRequest
+ */
+export type WriteInputRequest = Message<"devstudio.sandbox.v1.WriteInputRequest"> & {
+  /**
+   * Which run.
+   *
+   * @generated from field: string exec_id = 1;
+   */
+  execId: string;
+
+  /**
+   * What the program reads next.
+   *
+   * @generated from field: bytes data = 2;
+   */
+  data: Uint8Array;
+
+  /**
+   * The same, as text; read after data.
+   *
+   * @generated from field: string text = 3;
+   */
+  text: string;
+
+  /**
+   * Close its input after this.
+   *
+   * @generated from field: bool close = 4;
+   */
+  close: boolean;
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.WriteInputRequest.
+ * Use `create(WriteInputRequestSchema)` to create a new message.
+ */
+export const WriteInputRequestSchema: GenMessage<WriteInputRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_run, 11);
+
+/**
+ * Response of WriteInput.
+ *
+ * @generated from message devstudio.sandbox.v1.WriteInputResponse
+ */
+export type WriteInputResponse = Message<"devstudio.sandbox.v1.WriteInputResponse"> & {
+};
+
+/**
+ * Describes the message devstudio.sandbox.v1.WriteInputResponse.
+ * Use `create(WriteInputResponseSchema)` to create a new message.
+ */
+export const WriteInputResponseSchema: GenMessage<WriteInputResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_sandbox_v1_run, 12);
+
+/**
  * Request of CancelRun.
  *
  * @generated from message devstudio.sandbox.v1.CancelRunRequest
@@ -597,7 +662,7 @@ export type CancelRunRequest = Message<"devstudio.sandbox.v1.CancelRunRequest"> 
  * Use `create(CancelRunRequestSchema)` to create a new message.
  */
 export const CancelRunRequestSchema: GenMessage<CancelRunRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_sandbox_v1_run, 11);
+  messageDesc(file_devstudio_sandbox_v1_run, 13);
 
 /**
  * Response of CancelRun.
@@ -612,7 +677,7 @@ export type CancelRunResponse = Message<"devstudio.sandbox.v1.CancelRunResponse"
  * Use `create(CancelRunResponseSchema)` to create a new message.
  */
 export const CancelRunResponseSchema: GenMessage<CancelRunResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_sandbox_v1_run, 12);
+  messageDesc(file_devstudio_sandbox_v1_run, 14);
 
 /**
  * Request of GetRun.
@@ -633,7 +698,7 @@ export type GetRunRequest = Message<"devstudio.sandbox.v1.GetRunRequest"> & {
  * Use `create(GetRunRequestSchema)` to create a new message.
  */
 export const GetRunRequestSchema: GenMessage<GetRunRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_sandbox_v1_run, 13);
+  messageDesc(file_devstudio_sandbox_v1_run, 15);
 
 /**
  * Response of GetRun.
@@ -661,7 +726,7 @@ export type GetRunResponse = Message<"devstudio.sandbox.v1.GetRunResponse"> & {
  * Use `create(GetRunResponseSchema)` to create a new message.
  */
 export const GetRunResponseSchema: GenMessage<GetRunResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_sandbox_v1_run, 14);
+  messageDesc(file_devstudio_sandbox_v1_run, 16);
 
 /**
  * A run, without its output.
@@ -745,7 +810,7 @@ export type Run = Message<"devstudio.sandbox.v1.Run"> & {
  * Use `create(RunSchema)` to create a new message.
  */
 export const RunSchema: GenMessage<Run> = /*@__PURE__*/
-  messageDesc(file_devstudio_sandbox_v1_run, 15);
+  messageDesc(file_devstudio_sandbox_v1_run, 17);
 
 /**
  * Request of ListRuns.
@@ -773,7 +838,7 @@ export type ListRunsRequest = Message<"devstudio.sandbox.v1.ListRunsRequest"> & 
  * Use `create(ListRunsRequestSchema)` to create a new message.
  */
 export const ListRunsRequestSchema: GenMessage<ListRunsRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_sandbox_v1_run, 16);
+  messageDesc(file_devstudio_sandbox_v1_run, 18);
 
 /**
  * Response of ListRuns.
@@ -801,7 +866,7 @@ export type ListRunsResponse = Message<"devstudio.sandbox.v1.ListRunsResponse"> 
  * Use `create(ListRunsResponseSchema)` to create a new message.
  */
 export const ListRunsResponseSchema: GenMessage<ListRunsResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_sandbox_v1_run, 17);
+  messageDesc(file_devstudio_sandbox_v1_run, 19);
 
 /**
  * Request of ListEngines.
@@ -816,7 +881,7 @@ export type ListEnginesRequest = Message<"devstudio.sandbox.v1.ListEnginesReques
  * Use `create(ListEnginesRequestSchema)` to create a new message.
  */
 export const ListEnginesRequestSchema: GenMessage<ListEnginesRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_sandbox_v1_run, 18);
+  messageDesc(file_devstudio_sandbox_v1_run, 20);
 
 /**
  * Response of ListEngines.
@@ -837,7 +902,7 @@ export type ListEnginesResponse = Message<"devstudio.sandbox.v1.ListEnginesRespo
  * Use `create(ListEnginesResponseSchema)` to create a new message.
  */
 export const ListEnginesResponseSchema: GenMessage<ListEnginesResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_sandbox_v1_run, 19);
+  messageDesc(file_devstudio_sandbox_v1_run, 21);
 
 /**
  * An engine on this machine.
@@ -900,7 +965,7 @@ export type Engine = Message<"devstudio.sandbox.v1.Engine"> & {
  * Use `create(EngineSchema)` to create a new message.
  */
 export const EngineSchema: GenMessage<Engine> = /*@__PURE__*/
-  messageDesc(file_devstudio_sandbox_v1_run, 20);
+  messageDesc(file_devstudio_sandbox_v1_run, 22);
 
 /**
  * Grades of isolation, weakest first.
@@ -1094,6 +1159,17 @@ export const SandboxService: GenService<{
     methodKind: "server_streaming";
     input: typeof StreamExecRequestSchema;
     output: typeof StreamExecResponseSchema;
+  },
+  /**
+   * Gives a running program of the caller's more to read. Only for runs that keep their input open.
+   * Fails with NOT_FOUND, STATE_CONFLICT (its input was closed, or never kept open).
+   *
+   * @generated from rpc devstudio.sandbox.v1.SandboxService.WriteInput
+   */
+  writeInput: {
+    methodKind: "unary";
+    input: typeof WriteInputRequestSchema;
+    output: typeof WriteInputResponseSchema;
   },
   /**
    * Ends a running program of the caller's. Fails with NOT_FOUND.
