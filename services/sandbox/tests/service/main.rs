@@ -5,5 +5,6 @@ mod harness;
 mod locks;
 mod runs;
 mod snapshots;
+mod terminals;
 mod text;
 mod watch;
