@@ -155,7 +155,8 @@ async fn a_shell_has_a_real_terminal_of_its_own_and_is_resized() {
     screen.keys("stty size\n").await;
     screen.until_text("50 132").await;
     // Job control and Ctrl-C.
-    screen.keys("sleep 100\n").await;
+    screen.keys("cat\nping\n").await;
+    screen.until_text("ping\r\nping\r\n").await;
     screen.keys("\u{3}").await;
     screen.keys("echo after-$((1+1))\n").await;
     screen.until_text("after-2").await;
