@@ -28,14 +28,19 @@ pub enum Change {
 /// The most bytes of changed files that one run may hand over.
 const MAX_CHANGED_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Reads all differences, in an order in which they can be applied. What stands there is hostile.
+/// Reads all differences, in an order in which they can be applied. What stands there is hostile: folders may stand in
+/// each other as deep as a path goes, so none is kept open while another is read.
 pub fn read(upper: &OwnedFd) -> Result<Vec<Change>, SandboxError> {
     let mut walk = Walk {
         jail: Jail::from_fd(upper.try_clone().doing("opening an upper layer")?),
         changes: Vec::new(),
         left_bytes: MAX_CHANGED_BYTES,
+        folders: Vec::new(),
     };
     walk.folder(upper, "")?;
+    while let Some(path) = walk.folders.pop() {
+        walk.inner(upper, path)?;
+    }
     Ok(walk.changes)
 }
 
@@ -43,6 +48,7 @@ struct Walk {
     jail: Jail,
     changes: Vec<Change>,
     left_bytes: u64,
+    folders: Vec<JailPath>,
 }
 
 impl Walk {
@@ -79,7 +85,7 @@ impl Walk {
             match FileType::from_raw_mode(stat.st_mode) {
                 FileType::CharacterDevice if stat.st_rdev == 0 => self.changes.push(Change::Removed(checked)),
                 FileType::RegularFile => self.file(checked, stat.st_size as u64),
-                FileType::Directory => self.inner(folder, raw, checked)?,
+                FileType::Directory => self.folders.push(checked),
                 FileType::Symlink => self.reject(path, "SYMLINK_FORBIDDEN"),
                 _ => self.reject(path, "PATH_FORBIDDEN"),
             }
@@ -87,10 +93,10 @@ impl Walk {
         Ok(())
     }
 
-    fn inner(&mut self, folder: &OwnedFd, name: &std::ffi::CStr, path: JailPath) -> Result<(), SandboxError> {
+    fn inner(&mut self, upper: &OwnedFd, path: JailPath) -> Result<(), SandboxError> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let inner = match rustix::fs::openat2(folder, name, flags, Mode::empty(), inside) {
+        let inner = match rustix::fs::openat2(upper, path.as_str(), flags, Mode::empty(), inside) {
             Ok(inner) => inner,
             Err(error) => {
                 self.reject(path.to_string(), error.to_string());
