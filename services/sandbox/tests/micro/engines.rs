@@ -1,44 +1,18 @@
-//! The engines `micro:*` on what this machine has (V1 to V5, TX12).
+//! What the engines `micro:*` do for good programs, and what they keep from others (V1 to V5).
 
-mod common;
+use std::time::Duration;
 
-use std::{path::Path, sync::Arc, time::Duration};
-
-use common::{job, processes_with, run, settings, until, workspace};
 use devstudio_sandbox::{
     SandboxError,
-    engine::{Engine as _, Isolation, Job, Program, Registry, Status},
-    micro::{Micro, Settings, engines},
+    engine::{Engine as _, Isolation, Registry, Status},
     process::changes::Change,
 };
-use tokio::sync::OnceCell;
 
-static ENGINES: OnceCell<Vec<Arc<Micro>>> = OnceCell::const_new();
-
-async fn made(folder: &Path) -> Vec<Micro> {
-    let settings = Settings { folder: folder.to_owned(), process: settings("micro") };
-    engines(settings).await.expect("engines that say what they lack")
-}
-
-/// One of the engines of this machine; nothing and a word about it where it does not work.
-async fn engine(test: &str, name: &str) -> Option<Arc<Micro>> {
-    let engines = ENGINES
-        .get_or_init(|| async {
-            let folder = tempfile::tempdir().expect("a temporary folder").keep();
-            made(&folder).await.into_iter().map(Arc::new).collect()
-        })
-        .await;
-    let engine = engines.iter().find(|engine| engine.info().engine == name).expect("it is always listed");
-    if !engine.info().available {
-        eprintln!("SKIPPED {test}: {}", engine.info().remedy);
-        return None;
-    }
-    Some(engine.clone())
-}
-
-fn code(runtime: &str, text: &str) -> Job {
-    job(Program::Code(text.to_owned()), runtime)
-}
+use crate::{
+    code,
+    common::{processes_with, run, until, workspace},
+    engine, made,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_prints_ok() {
