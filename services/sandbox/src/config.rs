@@ -21,6 +21,10 @@ pub struct Config {
     #[arg(long, env = "DEVSTUDIO_RUN_SLOTS", default_value_t = 8,
         value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub run_slots: u16,
+    /// How many sandboxes stand ready beforehand, each for one program, so that it starts at once.
+    #[arg(long, env = "DEVSTUDIO_RUN_ARMED", default_value_t = 2,
+        value_parser = clap::value_parser!(u16).range(0..=64))]
+    pub run_armed: u16,
     /// How many runs of one person may wait.
     #[arg(long, env = "DEVSTUDIO_RUN_QUEUE", default_value_t = 32,
         value_parser = clap::value_parser!(u16).range(0..=10000))]
@@ -56,6 +60,22 @@ pub struct Config {
     #[arg(long, env = "DEVSTUDIO_WORKSPACES", default_value_t = 100,
         value_parser = clap::value_parser!(u32).range(1..=100000))]
     pub workspaces: u32,
+    /// Terminals that a person may have open.
+    #[arg(long, env = "DEVSTUDIO_TERMINALS", default_value_t = 8,
+        value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub terminals: u16,
+    /// Minutes for which a terminal goes on with nobody attached.
+    #[arg(long, env = "DEVSTUDIO_TERMINAL_IDLE_MINUTES", default_value_t = 720,
+        value_parser = clap::value_parser!(u32).range(1..=525600))]
+    pub terminal_idle_minutes: u32,
+    /// MiB of memory of a terminal with all that runs in it.
+    #[arg(long, env = "DEVSTUDIO_TERMINAL_MEMORY_MIB", default_value_t = 1024,
+        value_parser = clap::value_parser!(u32).range(64..=1048576))]
+    pub terminal_memory_mib: u32,
+    /// MiB that a terminal may write into its workspace's view. They count as its memory.
+    #[arg(long, env = "DEVSTUDIO_TERMINAL_DISK_MIB", default_value_t = 256,
+        value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub terminal_disk_mib: u32,
     /// Operations that a WebAssembly module may do.
     #[arg(long, env = "DEVSTUDIO_WASM_FUEL", default_value_t = 100_000_000_000)]
     pub wasm_fuel: u64,
@@ -71,6 +91,7 @@ impl Default for Config {
             run_min_isolation: Isolation::Process,
             engines_off: Vec::new(),
             run_slots: 8,
+            run_armed: 2,
             run_queue: 32,
             run_uid: 65534,
             run_processes: 64,
@@ -80,6 +101,10 @@ impl Default for Config {
             workspace_quota_mib: 256,
             workspace_files: 10_000,
             workspaces: 100,
+            terminals: 8,
+            terminal_idle_minutes: 720,
+            terminal_memory_mib: 1024,
+            terminal_disk_mib: 256,
             wasm_fuel: 100_000_000_000,
             sandbox_init: None,
         }

@@ -10,7 +10,10 @@ use uuid::Uuid;
 
 use crate::{
     error::SandboxError,
-    process::{changes::Change, pump::Sink},
+    process::{
+        changes::Change,
+        pump::{Feed, Sink},
+    },
 };
 
 /// Grades of isolation, weakest first.
@@ -189,10 +192,12 @@ pub struct Job {
     pub user_id: Uuid,
     /// What to run.
     pub program: Program,
-    /// "python" or "node".
+    /// The runtime's name, such as "python".
     pub runtime: String,
     /// What the program reads.
     pub stdin: Bytes,
+    /// What it reads after that, until it is closed.
+    pub more: Option<Feed>,
     /// Its arguments.
     pub args: Vec<String>,
     /// Its environment, beside what every program has.
@@ -250,6 +255,11 @@ pub trait Engine: Send + Sync {
         true
     }
 
+    /// A program's input can stay open for more.
+    fn takes_more_input(&self) -> bool {
+        true
+    }
+
     /// Bytes of memory where a request says nothing.
     fn default_memory_bytes(&self) -> u64 {
         256 * 1024 * 1024
@@ -258,6 +268,10 @@ pub trait Engine: Send + Sync {
     /// Runs a program to its end. Dropping the future ends it at once, with everything it started.
     fn run<'a>(&'a self, job: &'a Job, sink: &'a mut Sink) -> BoxFuture<'a, Result<Outcome, SandboxError>>;
 }
+
+/// Why an engine that is switched off does not work.
+pub(crate) const SWITCHED_OFF: &str =
+    "it is switched off; an admin switches it on by the setting DEVSTUDIO_ENGINES_OFF";
 
 /// An engine that an admin has switched off.
 struct SwitchedOff(EngineInfo);
@@ -289,13 +303,12 @@ impl Registry {
             let engine = self.0.iter_mut().find(|engine| engine.info().engine == name).ok_or_else(|| {
                 SandboxError::Internal(format!("DEVSTUDIO_ENGINES_OFF: there is no engine {name}"))
             })?;
-            let remedy = "it is switched off; an admin switches it on by the setting DEVSTUDIO_ENGINES_OFF";
             let info = EngineInfo {
                 available: false,
                 wants_kvm: false,
                 // its own, so that it is refused for being off and not for being weak
                 default_minimum: engine.info().isolation,
-                remedy: remedy.to_owned(),
+                remedy: SWITCHED_OFF.to_owned(),
                 ..engine.info().clone()
             };
             *engine = Arc::new(SwitchedOff(info));

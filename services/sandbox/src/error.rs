@@ -153,6 +153,12 @@ pub enum SandboxError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Nobody accepts connections on a port.
+    #[error("no program accepts connections on port {port}")]
+    PortRefused {
+        /// The port.
+        port: u16,
+    },
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
@@ -184,6 +190,7 @@ impl SandboxError {
             Self::KvmUnavailable { .. } => Reason::KvmUnavailable,
             Self::QueueFull => Reason::QueueFull,
             Self::Cancelled => Reason::Cancelled,
+            Self::PortRefused { .. } => Reason::UpstreamUnavailable,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Reason::DiskFull,
             Self::Io { .. } | Self::Database(_) | Self::Internal(_) => Reason::Internal,
         }
@@ -225,6 +232,7 @@ impl SandboxError {
             Self::IsolationUnavailable { wanted, offered, remedy } => {
                 vec![("wanted", wanted.clone()), ("offered", offered.clone()), ("remedy", remedy.clone())]
             }
+            Self::PortRefused { port } => vec![("service", format!("the program on port {port}"))],
             Self::EngineDisabled { remedy } | Self::KvmUnavailable { remedy } => {
                 vec![("remedy", remedy.clone())]
             }

@@ -86,7 +86,7 @@ impl Fs {
                 why: "this engine takes operations".to_owned(),
             });
         };
-        sink.start().await;
+        sink.start(None).await;
         let started = Instant::now();
         let (mut status, mut exit_code, mut message, mut written) = (Status::Succeeded, 0, String::new(), 0);
         let deadline = tokio::time::sleep(job.timeout);
@@ -148,6 +148,10 @@ impl Engine for Fs {
     }
 
     fn wants_view_for(&self, _program: &Program) -> bool {
+        false
+    }
+
+    fn takes_more_input(&self) -> bool {
         false
     }
 

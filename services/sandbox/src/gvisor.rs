@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{io::AsyncWriteExt as _, process::Command, sync::Notify};
+use tokio::{process::Command, sync::Notify};
 
 pub use self::bundle::View;
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     process::{
         cgroup::{Bounds, Cgroups, Group},
         changes::Change,
-        pump::{Sink, Stream, pump},
+        pump::{Sink, Stream, feed, pump},
         runtimes::{Runtime, answer_of},
     },
 };
@@ -170,17 +170,15 @@ impl Gvisor {
         let view = blocking(move || view.fill(&config).map(|()| view)).await?;
 
         let mut child = self.start(&container)?;
-        sink.start().await;
+        sink.start(None).await;
         let started = Instant::now();
         let take = || SandboxError::Internal("a child has its pipes".to_owned());
-        let mut stdin = child.stdin.take().ok_or_else(take)?;
+        let stdin = child.stdin.take().ok_or_else(take)?;
         let stdout = child.stdout.take().ok_or_else(take)?;
         let stderr = child.stderr.take().ok_or_else(take)?;
         let (flood, sink) = (Notify::new(), &*sink);
         let feed = async {
-            // A program need not read what it is given.
-            let _ = stdin.write_all(&job.stdin).await;
-            drop(stdin);
+            feed(stdin, &job.stdin, job.more.as_ref()).await;
             std::future::pending::<()>().await
         };
         let watch = async {
@@ -314,9 +312,10 @@ pub fn trial(runtime: &Runtime) -> Job {
     Job {
         exec_id: uuid::Uuid::now_v7(),
         user_id: uuid::Uuid::nil(),
-        program: crate::engine::Program::Code(String::new()),
+        program: crate::engine::Program::Code(runtime.sample.to_owned()),
         runtime: runtime.name.to_owned(),
         stdin: Bytes::new(),
+        more: None,
         args: Vec::new(),
         env: Default::default(),
         function: String::new(),

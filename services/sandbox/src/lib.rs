@@ -16,11 +16,13 @@ pub mod lock;
 mod metrics;
 pub mod micro;
 mod pack;
+pub mod port;
 pub mod process;
 pub mod run;
 mod search;
 mod service;
 pub mod store;
+pub mod terminal;
 pub mod tree;
 pub mod wasm;
 mod watch;
@@ -33,8 +35,9 @@ use std::{
 
 use devstudio_kit::{clock::Clock, logs::Log, server::MAX_MESSAGE_BYTES};
 use devstudio_proto::sandbox::v1::{
-    lock_service_server::LockServiceServer, sandbox_service_server::SandboxServiceServer,
-    snapshot_service_server::SnapshotServiceServer, workspace_service_server::WorkspaceServiceServer,
+    lock_service_server::LockServiceServer, port_service_server::PortServiceServer,
+    sandbox_service_server::SandboxServiceServer, snapshot_service_server::SnapshotServiceServer,
+    terminal_service_server::TerminalServiceServer, workspace_service_server::WorkspaceServiceServer,
 };
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
@@ -47,9 +50,11 @@ pub use error::SandboxError;
 use self::{
     engine::Registry,
     error::Doing as _,
+    port::Ports,
     process::Factory,
     run::{Dispatcher, queue::Queue},
     store::Store,
+    terminal::Terminals,
     tree::{Quota, Trees},
 };
 
@@ -89,6 +94,8 @@ pub struct Deps {
 pub struct Sandbox {
     dispatcher: Dispatcher,
     trees: Trees,
+    terminals: Terminals,
+    ports: Ports,
 }
 
 impl Sandbox {
@@ -123,12 +130,33 @@ impl Sandbox {
             workspaces: config.workspaces,
         };
         let trees = Trees::new(store.clone(), clock.clone(), stop, folder.join("ws"), owner, quota)?;
+        if let Ok(factory) = &factory {
+            factory.find_copies_in(folder.join("ws"));
+        }
         let wasm = wasm::Settings { cache: folder.join("wasm"), fuel: config.wasm_fuel, warm: true };
         let micro = micro::Settings { folder: folder.join("micro"), process: settings };
         let registry = Registry::default()
             .with(fs_engine::Fs::new(trees.clone()))
-            .with(process::Process::new(factory.clone(), config.run_min_isolation).await)
-            .with(wasm::Wasm::new(factory, wasm)?);
+            .with(process::Process::new(factory.clone(), config.run_min_isolation).await);
+        if let Ok(factory) = &factory {
+            factory.keep_armed(config.run_armed.into());
+        }
+        let switched_off = config.engines_off.iter().any(|name| name == "run");
+        let terminals = Terminals::new(terminal::Deps {
+            factory: if switched_off { Err(engine::SWITCHED_OFF.to_owned()) } else { factory.clone() },
+            minimum: config.run_min_isolation,
+            trees: trees.clone(),
+            clock: clock.clone(),
+            log: log.clone(),
+            limits: terminal::Limits {
+                most: config.terminals.into(),
+                idle: time::Duration::minutes(config.terminal_idle_minutes.into()),
+                memory_bytes: u64::from(config.terminal_memory_mib) * MIB,
+                disk_bytes: u64::from(config.terminal_disk_mib) * MIB,
+                ring_bytes: 1024 * 1024,
+            },
+        });
+        let registry = registry.with(wasm::Wasm::new(factory, wasm)?);
         let registry =
             micro::engines(micro).await?.into_iter().fold(registry, |registry, micro| registry.with(micro));
         let registry = registry.without(&config.engines_off)?;
@@ -151,10 +179,11 @@ impl Sandbox {
             instance,
         });
         tokio::spawn(sweep(dispatcher.clone(), time::Duration::days(config.run_keep_days.into())));
-        Ok(Self { dispatcher, trees })
+        let ports = Ports::new(terminals.clone(), dispatcher.clone(), trees.clone());
+        Ok(Self { dispatcher, trees, terminals, ports })
     }
 
-    /// SandboxService, WorkspaceService, LockService and SnapshotService, to be laid under `kit::server::guarded`.
+    /// All services of the sandbox, to be laid under `kit::server::guarded`.
     pub fn routes(&self) -> Routes {
         let sandbox = SandboxServiceServer::new(service::Sandbox { dispatcher: self.dispatcher.clone() })
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -174,7 +203,18 @@ impl Sandbox {
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
             .accept_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Gzip);
-        Routes::new(sandbox).add_service(workspaces).add_service(locks).add_service(snapshots)
+        let terminals = TerminalServiceServer::new(service::Shells { terminals: self.terminals.clone() })
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .accept_compressed(CompressionEncoding::Gzip);
+        let ports = PortServiceServer::new(service::Doors { ports: self.ports.clone() })
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .accept_compressed(CompressionEncoding::Gzip);
+        Routes::new(sandbox)
+            .add_service(workspaces)
+            .add_service(locks)
+            .add_service(snapshots)
+            .add_service(terminals)
+            .add_service(ports)
     }
 
     /// The engines of this machine.
@@ -182,8 +222,9 @@ impl Sandbox {
         self.dispatcher.registry()
     }
 
-    /// Cancels all runs: the service goes.
+    /// Cancels all runs and terminals: the service goes.
     pub fn stop(&self) {
+        self.terminals.close_all();
         self.dispatcher.cancel_all();
     }
 }

@@ -171,6 +171,11 @@ impl Engine for Micro {
         &self.info
     }
 
+    fn takes_more_input(&self) -> bool {
+        // A virtual machine is given its whole input with its program.
+        matches!(self.kernel, Kernel::Gvisor(..))
+    }
+
     fn run<'a>(&'a self, job: &'a Job, sink: &'a mut Sink) -> BoxFuture<'a, Result<Outcome, SandboxError>> {
         Box::pin(self.execute(job, sink))
     }

@@ -1,12 +1,13 @@
 //! Between the contract's messages and the sandbox's own types.
 
 mod files;
+mod terminals;
 
 use devstudio_kit::{Fault, Reason, clock};
 use devstudio_proto::sandbox::v1 as proto;
 use uuid::Uuid;
 
-pub use self::files::*;
+pub use self::{files::*, terminals::*};
 use crate::{
     engine::{EngineInfo, Facts, FsOp, Isolation, Status},
     process::pump::Stream,
@@ -99,6 +100,7 @@ pub fn request(message: proto::RunExecRequest) -> Result<Request, Fault> {
         env: message.env,
         function: message.function,
         fencing_token: message.fencing_token,
+        keep_stdin_open: message.keep_stdin_open,
         ops,
     })
 }
@@ -146,6 +148,7 @@ fn stored_request(value: serde_json::Value) -> Option<proto::RunExecRequest> {
         workspace_id: stored.workspace_id.map(|id| id.to_string()).unwrap_or_default(),
         function: stored.function,
         ops: stored.ops.into_iter().map(unpack_op).collect(),
+        keep_stdin_open: stored.keep_stdin_open,
     })
 }
 

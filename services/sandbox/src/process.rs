@@ -2,32 +2,45 @@
 //!
 //! The layers, each of which stops what another lets through: namespaces of users, mounts, processes, network, IPC
 //! and names; a root of its own; Landlock; a filter of system calls; no capabilities; control groups and limits.
-//! `launcher` is the inside, `child` the outside; `spec` is what they tell each other.
+//! `launcher` is the inside, `child` the outside; `spec` is what they tell each other. A sandbox is put up before it
+//! is known what will run in it; `armed` keeps some that wait, each for one program.
 
+mod armed;
 pub mod cgroup;
 pub mod changes;
 mod child;
+pub mod dialer;
 mod filter;
 pub mod launcher;
 mod limits;
 mod mounts;
+mod ports;
+pub(crate) mod pty;
 pub mod pump;
 pub mod runtimes;
 mod spawn;
 pub mod spec;
 mod watch;
+mod wire;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
 
 use futures::future::BoxFuture;
 use rustix::process::geteuid;
 
-pub(crate) use self::child::{End, Ending, Running, StartError, Work};
+pub(crate) use self::child::{End, Ending, Life, Running, StartError, Work};
 use self::{
+    armed::Pool,
     cgroup::{Bounds, Cgroups},
+    child::Armed,
     pump::Sink,
     runtimes::Runtime,
-    spec::{Limits, Payload, Spec},
+    spec::{Go, Limits, Lower, Payload, Stage},
 };
 use crate::{
     engine::{Engine, EngineInfo, Facts, Isolation, Job, Outcome, Program, Status},
@@ -39,6 +52,8 @@ const MIB: u64 = 1024 * 1024;
 /// What the launcher and the first process need beside the program.
 const OWN_MEMORY_BYTES: u64 = 8 * MIB;
 const OWN_PROCESSES: u64 = 2;
+/// What most programs get, and what a sandbox that waits is put up with.
+const USUAL_MEMORY_BYTES: u64 = 256 * MIB;
 
 /// How sandboxes are made on this machine.
 #[derive(Debug, Clone)]
@@ -63,12 +78,8 @@ pub struct Settings {
 
 /// What one sandbox is for.
 pub struct Order {
-    /// Names its control groups.
-    pub name: String,
     /// The workspace's working copy.
     pub lower: Option<PathBuf>,
-    /// Folders of the host beside /usr.
-    pub expose: Vec<PathBuf>,
     /// What runs.
     pub payload: Payload,
     /// A file for it.
@@ -77,8 +88,18 @@ pub struct Order {
     pub env: BTreeMap<String, String>,
     /// Bytes of memory.
     pub memory_bytes: u64,
-    /// It has a report.
-    pub report: bool,
+    /// Bytes that it may add to its workspace's view; the usual number where 0.
+    pub disk_bytes: u64,
+    /// The terminal's columns and rows, where it has one.
+    pub terminal: Option<(u16, u16)>,
+}
+
+impl Order {
+    /// For a program without a workspace.
+    pub fn of(payload: Payload, memory_bytes: u64) -> Self {
+        let (lower, code, env, terminal) = (None, None, BTreeMap::new(), None);
+        Self { lower, payload, code, env, memory_bytes, disk_bytes: 0, terminal }
+    }
 }
 
 /// Makes sandboxes; knows what this machine offers.
@@ -87,6 +108,9 @@ pub struct Factory {
     cgroups: Cgroups,
     drop_to: Option<(u32, u32)>,
     facts: Facts,
+    expose: OnceLock<Vec<PathBuf>>,
+    copies: OnceLock<PathBuf>,
+    pool: Pool,
 }
 
 impl Drop for Factory {
@@ -104,20 +128,17 @@ impl Factory {
             tracing::info!(swept, "removed control groups that an earlier service left");
         }
         let drop_to = geteuid().is_root().then_some(settings.run_as);
-        let mut factory = Self { settings, cgroups, drop_to, facts: Facts::default() };
-        let running = factory
-            .start(Order {
-                name: format!("probe-{}", std::process::id()),
-                lower: None,
-                expose: Vec::new(),
-                payload: Payload::Program { argv: vec!["/usr/bin/true".to_owned()] },
-                code: None,
-                env: BTreeMap::new(),
-                memory_bytes: 64 * MIB,
-                report: false,
-            })
-            .await
-            .map_err(remedy)?;
+        let mut factory = Self {
+            settings,
+            cgroups,
+            drop_to,
+            facts: Facts::default(),
+            expose: OnceLock::new(),
+            copies: OnceLock::new(),
+            pool: Pool::default(),
+        };
+        let nothing = Payload::Program { argv: vec!["/usr/bin/true".to_owned()] };
+        let running = factory.start(Order::of(nothing, 64 * MIB)).await.map_err(remedy)?;
         let landlock_abi = running.landlock_abi;
         let (mut sink, _receiver) = Sink::new();
         let ending = running.finish(factory.work(&mut sink)).await.map_err(|error| error.to_string())?;
@@ -134,6 +155,7 @@ impl Factory {
     fn work<'a>(&self, sink: &'a mut Sink) -> Work<'a> {
         Work {
             stdin: bytes::Bytes::new(),
+            more: None,
             timeout: std::time::Duration::from_secs(10),
             watched_memory_bytes: None,
             cancel: Default::default(),
@@ -171,40 +193,110 @@ impl Factory {
         self.drop_to
     }
 
-    /// Makes a sandbox that waits to be let go.
-    pub async fn start(&self, order: Order) -> Result<Running, StartError> {
-        let bounds = Bounds {
-            memory_bytes: order.memory_bytes + OWN_MEMORY_BYTES,
+    /// Names the folders of runtimes that every sandbox shows.
+    fn show(&self, expose: Vec<PathBuf>) {
+        // A second engine on the same sandboxes finds the same.
+        let _ = self.expose.set(expose);
+    }
+
+    /// Names the folder of all working copies. Said before sandboxes are kept armed.
+    pub fn find_copies_in(&self, folder: PathBuf) {
+        if self.drop_to.is_none() {
+            let _ = self.copies.set(folder);
+        }
+    }
+
+    /// Keeps so many sandboxes standing, each for one program to come.
+    pub fn keep_armed(self: &Arc<Self>, many: usize) {
+        self.pool.keep(self, many);
+    }
+
+    /// How many sandboxes stand and wait.
+    pub fn armed(&self) -> usize {
+        self.pool.len()
+    }
+
+    fn bounds(&self, memory_bytes: u64) -> Bounds {
+        Bounds {
+            memory_bytes: memory_bytes + OWN_MEMORY_BYTES,
             processes: self.settings.max_processes + OWN_PROCESSES,
             cpu_millis: self.settings.cpu_millis,
-        };
+        }
+    }
+
+    /// Puts a sandbox up that waits for its program.
+    async fn stand(&self, copies: Option<&PathBuf>) -> Result<Armed, StartError> {
+        let name = uuid::Uuid::now_v7().to_string();
         let group = self
             .cgroups
-            .create(&order.name, bounds)
+            .create(&name, self.bounds(USUAL_MEMORY_BYTES))
             .map_err(|source| SandboxError::Io { doing: "making control groups", source })?;
+        let stage = Stage {
+            drop_to: self.drop_to,
+            cgroups: group.as_ref().map(|group| group.folders().to_vec()).unwrap_or_default(),
+            copies: copies.cloned(),
+            expose: self.expose.get().cloned().unwrap_or_default(),
+            tmp_bytes: self.settings.tmp_bytes,
+            refuse_memory_files: group.is_none(),
+        };
+        Armed::stand(&self.settings.init_program, &stage, group).await
+    }
+
+    /// Starts a program in a sandbox: one that waits, or a new one.
+    pub async fn start(&self, order: Order) -> Result<Running, StartError> {
+        let (lower, tree, apart) = self.lower(order.lower.as_deref())?;
+        let armed = match (apart, self.pool.take()) {
+            (None, Some(armed)) => armed,
+            (apart, _) => self.stand(apart.as_ref().or(self.copies.get())).await?,
+        };
         let mut env: BTreeMap<String, String> = order.env;
+        let path = self.path();
         for (key, value) in
-            [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/tmp"), ("LANG", "C.UTF-8"), ("TZ", "UTC")]
+            [("PATH", path.as_str()), ("HOME", "/tmp/home"), ("LANG", "C.UTF-8"), ("TZ", "UTC")]
         {
             env.entry(key.to_owned()).or_insert_with(|| value.to_owned());
         }
-        let spec = Spec {
-            drop_to: self.drop_to,
-            cgroups: group.as_ref().map(|group| group.folders().to_vec()).unwrap_or_default(),
-            lower: order.lower,
-            expose: order.expose,
+        let disk_bytes = if order.disk_bytes == 0 { self.settings.disk_bytes } else { order.disk_bytes };
+        let go = Go {
+            lower,
             payload: order.payload,
             code: order.code,
             env: env.into_iter().collect(),
             limits: Limits {
-                disk_bytes: self.settings.disk_bytes,
+                disk_bytes,
                 disk_files: self.settings.disk_files,
-                tmp_bytes: self.settings.tmp_bytes,
                 processes: self.settings.max_processes,
-                data_bytes: group.is_none().then_some(order.memory_bytes),
+                data_bytes: self.cgroups.word().is_none().then_some(order.memory_bytes),
             },
+            terminal: order.terminal,
         };
-        Running::start(&self.settings.init_program, &spec, order.report, group).await
+        armed.go(&go, tree, self.bounds(order.memory_bytes)).await
+    }
+
+    /// How a sandbox gets to a working copy: root hands the tree over, since the sandbox cannot walk to it any more;
+    /// an ordinary user's sandbox finds it by name among the copies that it was put up with, and is put up apart for
+    /// one that stands elsewhere.
+    fn lower(&self, folder: Option<&Path>) -> Result<(Lower, Option<OwnedFd>, Option<PathBuf>), StartError> {
+        let Some(folder) = folder else { return Ok((Lower::None, None, None)) };
+        if self.drop_to.is_some() {
+            let tree = mounts::clone_tree(folder, "taking the workspace");
+            let refused = |step: spec::Step| StartError::Step { step: step.step.to_owned(), errno: step.errno };
+            return Ok((Lower::Tree, Some(tree.map_err(refused)?), None));
+        }
+        match (folder.parent(), folder.file_name().and_then(|name| name.to_str())) {
+            (Some(parent), Some(name)) => {
+                let apart = (self.copies.get().map(PathBuf::as_path) != Some(parent)).then(|| parent.to_owned());
+                Ok((Lower::Copy(name.to_owned()), None, apart))
+            }
+            _ => Err(SandboxError::Internal("a workspace without a name".to_owned()).into()),
+        }
+    }
+
+    /// Where programs are looked for: the runtimes outside of /usr first.
+    pub fn path(&self) -> String {
+        let shown = self.expose.get().map(Vec::as_slice).unwrap_or_default();
+        let shown = shown.iter().map(|folder| format!("{}/bin", folder.display()));
+        shown.chain(["/usr/local/bin:/usr/bin:/bin".to_owned()]).collect::<Vec<_>>().join(":")
     }
 }
 
@@ -265,24 +357,33 @@ impl Process {
         };
         info.facts = factory.facts().clone();
         let candidates = tokio::task::spawn_blocking(runtimes::candidates).await.unwrap_or_default();
-        let mut runtimes: BTreeMap<&'static str, Runtime> = BTreeMap::new();
-        for runtime in candidates {
-            if runtimes.contains_key(runtime.name) {
-                continue;
+        let mut expose: Vec<PathBuf> = Vec::new();
+        for folder in candidates.iter().flat_map(|runtime| &runtime.expose) {
+            if !expose.contains(folder) {
+                expose.push(folder.clone());
             }
-            match works(&factory, &runtime).await {
-                Ok(()) => {
+        }
+        factory.show(expose);
+        let tried = candidates.into_iter().map(|runtime| {
+            let factory = &factory;
+            async move { (works(factory, &runtime).await, runtime) }
+        });
+        let mut runtimes: BTreeMap<&'static str, Runtime> = BTreeMap::new();
+        for (works, runtime) in futures::future::join_all(tried).await {
+            match works {
+                Ok(()) if !runtimes.contains_key(runtime.name) => {
                     info.runtimes.insert(runtime.name.to_owned(), runtime.version.clone());
                     runtimes.insert(runtime.name, runtime);
                 }
+                Ok(()) => {}
                 Err(why) => {
-                    tracing::warn!(runtime = runtime.name, program = runtime.argv[0], why, "does not work")
+                    tracing::warn!(runtime = runtime.name, version = runtime.version, why, "does not work")
                 }
             }
         }
         info.available = !runtimes.is_empty();
         if !info.available {
-            info.remedy = "install python3 or node and start the service again".to_owned();
+            info.remedy = "install python3, node or another runtime, and start the service again".to_owned();
         }
         Self { factory: Some(factory), runtimes, info }
     }
@@ -299,20 +400,17 @@ impl Process {
         let argv = runtime.argv.iter().cloned().chain([file]).chain(job.args.iter().cloned()).collect();
         let running = factory
             .start(Order {
-                name: job.exec_id.to_string(),
                 lower: job.view.as_ref().map(|view| view.folder.clone()),
-                expose: runtime.expose.clone(),
-                payload: Payload::Program { argv },
                 code,
                 env: job.env.clone(),
-                memory_bytes: job.memory_bytes,
-                report: false,
+                ..Order::of(Payload::Program { argv }, job.memory_bytes)
             })
             .await
             .map_err(not_standing)?;
         let ending = running
             .finish(Work {
                 stdin: job.stdin.clone(),
+                more: job.more.clone(),
                 timeout: job.timeout,
                 watched_memory_bytes: factory.watched(job.memory_bytes),
                 cancel: job.cancel.clone(),
@@ -405,19 +503,9 @@ pub(crate) fn program_file(
 async fn works(factory: &Factory, runtime: &Runtime) -> Result<(), String> {
     let name = format!("{RESERVED_PREFIX}run.{}", runtime.extension);
     let argv = runtime.argv.iter().cloned().chain([format!("{WORK_DIR}/{name}")]).collect();
-    let running = factory
-        .start(Order {
-            name: format!("probe-{}-{}", std::process::id(), runtime.name),
-            lower: None,
-            expose: runtime.expose.clone(),
-            payload: Payload::Program { argv },
-            code: Some((name, String::new())),
-            env: BTreeMap::new(),
-            memory_bytes: 256 * MIB,
-            report: false,
-        })
-        .await
-        .map_err(remedy)?;
+    let code = Some((name, runtime.sample.to_owned()));
+    let order = Order { code, ..Order::of(Payload::Program { argv }, USUAL_MEMORY_BYTES) };
+    let running = factory.start(order).await.map_err(remedy)?;
     let (mut sink, mut events) = Sink::new();
     let listening = tokio::spawn(async move { while events.recv().await.is_some() {} });
     let ending = running.finish(factory.work(&mut sink)).await.map_err(|error| error.to_string());

@@ -24,11 +24,14 @@ use uuid::Uuid;
 use self::queue::Queue;
 pub use self::request::Request;
 use crate::{
-    engine::{Engine, Isolation, Job, Outcome, Program, Registry, Status},
+    engine::{Engine, Isolation, Job, Outcome, Registry, Status},
     error::SandboxError,
     lock::Writer,
     metrics::{Active, RUNTIME},
-    process::pump::{Event, Sink, Stream},
+    process::{
+        dialer::Dialer,
+        pump::{Event, Feed, Sink, Stream},
+    },
     store::{
         Store,
         runs::{EndedRun, NewRun},
@@ -42,6 +45,8 @@ const TAIL_BYTES: usize = 4096;
 const MAX_LINE_BYTES: usize = 4096;
 /// The most lines of one run that go to the log.
 const MAX_LINES: usize = 1000;
+/// How long what a program was given may wait until it reads.
+const INPUT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The limits of runs.
 #[derive(Debug, Clone, Copy)]
@@ -150,7 +155,29 @@ pub struct Dispatcher(Arc<Inner>);
 struct Inner {
     boot: OffsetDateTime,
     deps: Deps,
-    running: Mutex<HashMap<Uuid, (Uuid, CancellationToken)>>,
+    running: Mutex<HashMap<Uuid, Live>>,
+}
+
+/// A run that goes on.
+struct Live {
+    user_id: Uuid,
+    workspace_id: Option<Uuid>,
+    cancel: CancellationToken,
+    /// Where its input goes, while that is open.
+    input: Option<mpsc::Sender<Bytes>>,
+    /// Reaches its ports, once it has started.
+    dialer: Option<Dialer>,
+}
+
+/// A running program whose ports may be open.
+#[derive(Clone)]
+pub struct Reachable {
+    /// The run.
+    pub exec_id: Uuid,
+    /// What it sees.
+    pub workspace_id: Uuid,
+    /// Reaches its ports.
+    pub dialer: Dialer,
 }
 
 impl Dispatcher {
@@ -174,24 +201,64 @@ impl Dispatcher {
         self.0.deps.limits
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<Uuid, (Uuid, CancellationToken)>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<Uuid, Live>> {
         self.0.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Ends a run of the person's.
     pub fn cancel(&self, user_id: Uuid, exec_id: Uuid) -> Result<(), SandboxError> {
         match self.running().get(&exec_id) {
-            Some((owner, cancel)) if *owner == user_id => {
-                cancel.cancel();
+            Some(live) if live.user_id == user_id => {
+                live.cancel.cancel();
                 Ok(())
             }
             _ => Err(SandboxError::NotFound { what: "run" }),
         }
     }
 
+    /// Gives a run of the person's more to read, and closes its input after that where that is wanted.
+    pub async fn input(
+        &self,
+        user_id: Uuid,
+        exec_id: Uuid,
+        pieces: impl IntoIterator<Item = Bytes>,
+        close: bool,
+    ) -> Result<(), SandboxError> {
+        let closed = SandboxError::State { why: "the program's input is closed" };
+        let input = match self.running().get_mut(&exec_id) {
+            Some(live) if live.user_id == user_id => {
+                if close { live.input.take() } else { live.input.clone() }
+            }
+            _ => return Err(SandboxError::NotFound { what: "run" }),
+        };
+        let Some(input) = input else { return Err(closed) };
+        for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
+            input.send_timeout(piece, INPUT_TIMEOUT).await.map_err(|error| match error {
+                mpsc::error::SendTimeoutError::Timeout(_) => {
+                    SandboxError::State { why: "the program does not read what it was given before" }
+                }
+                mpsc::error::SendTimeoutError::Closed(_) => {
+                    SandboxError::State { why: "the program's input is closed" }
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The person's running programs whose ports can be reached.
+    pub fn reachable(&self, user_id: Uuid) -> Vec<Reachable> {
+        let running = self.running();
+        let own = running.iter().filter(|(_, live)| live.user_id == user_id);
+        own.filter_map(|(exec_id, live)| {
+            let (workspace_id, dialer) = (live.workspace_id?, live.dialer.clone()?);
+            Some(Reachable { exec_id: *exec_id, workspace_id, dialer })
+        })
+        .collect()
+    }
+
     /// Ends all runs: the service goes.
     pub fn cancel_all(&self) {
-        self.running().values().for_each(|(_, cancel)| cancel.cancel());
+        self.running().values().for_each(|live| live.cancel.cancel());
     }
 
     /// Checks a request and starts its run. What happens goes to `watcher`, where there is one.
@@ -224,7 +291,14 @@ impl Dispatcher {
             started_at: deps.clock.now(),
         };
         let (tell, finished) = oneshot::channel();
-        self.running().insert(job.exec_id, (user_id, cancel.clone()));
+        let input = request.keep_stdin_open.then(|| {
+            let (input, feed) = Feed::new();
+            job.more = Some(feed);
+            input
+        });
+        let workspace_id = job.workspace_id;
+        let live = Live { user_id, workspace_id, cancel: cancel.clone(), input, dialer: None };
+        self.running().insert(job.exec_id, live);
         let span = tracing::info_span!(
             "run",
             engine_type = engine.info().engine,
@@ -268,7 +342,7 @@ impl Dispatcher {
         started.started_at = deps.clock.now();
         deps.store.begin_run(&started).await?;
         let active = Active::of(name);
-        let mut listener = Listener::new(&job, engine.info().isolation, watcher, deps.log.clone());
+        let mut listener = Listener::new(self, &job, engine.info().isolation, watcher);
         let result = listener.listen(engine, &job).await;
         drop((active, lease));
 
@@ -326,6 +400,7 @@ impl Dispatcher {
 
 /// Takes a run's output to everybody who wants it.
 struct Listener {
+    dispatcher: Dispatcher,
     exec_id: Uuid,
     user_id: Uuid,
     engine_isolation: Isolation,
@@ -339,12 +414,14 @@ struct Listener {
 
 impl Listener {
     fn new(
+        dispatcher: &Dispatcher,
         job: &Job,
         engine_isolation: Isolation,
         watcher: Option<mpsc::Sender<Progress>>,
-        log: Option<Log>,
     ) -> Self {
+        let log = dispatcher.0.deps.log.clone();
         Self {
+            dispatcher: dispatcher.clone(),
             exec_id: job.exec_id,
             user_id: job.user_id,
             engine_isolation,
@@ -380,7 +457,12 @@ impl Listener {
 
     async fn hear(&mut self, event: Event) {
         let progress = match event {
-            Event::Started => Progress::Started { exec_id: self.exec_id, isolation: self.engine_isolation },
+            Event::Started { dialer } => {
+                if let Some(live) = self.dispatcher.running().get_mut(&self.exec_id) {
+                    live.dialer = dialer;
+                }
+                Progress::Started { exec_id: self.exec_id, isolation: self.engine_isolation }
+            }
             Event::Output { stream, data, at_ms } => {
                 match stream {
                     Stream::Stdout => self.stdout.extend_from_slice(&data),
@@ -462,13 +544,5 @@ impl Listener {
                 EndedRun { status: Status::Failed.name().to_owned(), exit_code: -1, message, ..common }
             }
         }
-    }
-}
-
-/// Which runtime a program file is for, by its name.
-fn runtime_of(program: &Program) -> &'static str {
-    match program {
-        Program::Path(path) if [".js", ".mjs", ".cjs"].iter().any(|end| path.ends_with(end)) => "node",
-        _ => "python",
     }
 }

@@ -2,15 +2,17 @@
 
 mod files;
 mod locks;
+mod ports;
 mod runs;
 mod snapshots;
+mod terminals;
 
 use devstudio_kit::{Caller, Fault, Reason};
 use time::OffsetDateTime;
 use tonic::{Request, Status};
 use uuid::Uuid;
 
-pub(crate) use self::runs::Sandbox;
+pub(crate) use self::{ports::Doors, runs::Sandbox, terminals::Shells};
 use crate::{error::SandboxError, lock::Writer, pack, tree::Trees};
 
 const PAGE_SIZE: i32 = 50;

@@ -112,6 +112,7 @@ impl Wasm {
         let ending = running
             .finish(Work {
                 stdin: input,
+                more: job.more.clone(),
                 timeout: job.timeout,
                 watched_memory_bytes: factory.watched(job.memory_bytes + WORKER_MEMORY_BYTES),
                 cancel: job.cancel.clone(),
@@ -183,18 +184,7 @@ impl Inner {
         factory: &Factory,
         memory_bytes: u64,
     ) -> Result<Running, crate::process::StartError> {
-        factory
-            .start(Order {
-                name: format!("wasm-{}", uuid::Uuid::now_v7()),
-                lower: None,
-                expose: Vec::new(),
-                payload: Payload::WasmWorker,
-                code: None,
-                env: BTreeMap::new(),
-                memory_bytes: memory_bytes + WORKER_MEMORY_BYTES,
-                report: true,
-            })
-            .await
+        factory.start(Order::of(Payload::WasmWorker, memory_bytes + WORKER_MEMORY_BYTES)).await
     }
 
     /// The worker that waits, where it fits the job.

@@ -156,7 +156,7 @@ impl Vm {
             .chain([file])
             .chain(job.args.iter().cloned())
             .collect();
-        sink.start().await;
+        sink.start(None).await;
         let started = Instant::now();
         let mut running = machine
             .exec_stream_with(program, |exec| {

@@ -28,7 +28,7 @@ pub enum Cgroups {
 }
 
 /// What a group may use.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Bytes of memory, files in memory among them.
     pub memory_bytes: u64,
@@ -43,6 +43,7 @@ pub struct Bounds {
 pub struct Group {
     folders: Vec<PathBuf>,
     events: PathBuf,
+    bounds: Bounds,
 }
 
 impl Cgroups {
@@ -74,13 +75,14 @@ impl Cgroups {
 
     /// Makes the groups of a sandbox.
     pub fn create(&self, name: &str, bounds: Bounds) -> io::Result<Option<Group>> {
-        let quota = bounds.cpu_millis * 100;
+        let quota = quota(bounds);
         match self {
             Self::None => Ok(None),
             Self::V2 { base } => {
                 let folder = base.join(name);
                 fs::create_dir(&folder)?;
-                let group = Group { folders: vec![folder.clone()], events: folder.join("memory.events") };
+                let group =
+                    Group { folders: vec![folder.clone()], events: folder.join("memory.events"), bounds };
                 let set = |file: &str, value: String| fs::write(folder.join(file), value);
                 set("memory.max", bounds.memory_bytes.to_string())?;
                 set("pids.max", bounds.processes.to_string())?;
@@ -91,8 +93,8 @@ impl Cgroups {
                 Ok(Some(group))
             }
             Self::V1 { memory, pids, cpu } => {
-                let mut group =
-                    Group { folders: Vec::new(), events: memory.join(name).join("memory.oom_control") };
+                let events = memory.join(name).join("memory.oom_control");
+                let mut group = Group { folders: Vec::new(), events, bounds };
                 let mut make = |base: &Path| {
                     let folder = base.join(name);
                     fs::create_dir_all(base)?;
@@ -155,6 +157,40 @@ impl Group {
         &self.folders
     }
 
+    /// Gives the group other bounds.
+    pub fn set(&self, bounds: Bounds) -> io::Result<()> {
+        if bounds == self.bounds {
+            return Ok(());
+        }
+        for folder in &self.folders {
+            let file = |name: &str| Some(folder.join(name)).filter(|file| file.exists());
+            let memory = bounds.memory_bytes.to_string();
+            match (file("memory.max"), file("memory.limit_in_bytes"), file("memory.memsw.limit_in_bytes")) {
+                (Some(most), ..) => fs::write(most, memory)?,
+                // With swap it may never be less than without: whichever way it goes, one of the two must be first.
+                (None, Some(most), Some(with_swap)) => {
+                    if bounds.memory_bytes > self.bounds.memory_bytes {
+                        fs::write(&with_swap, &memory)?;
+                    }
+                    fs::write(most, &memory)?;
+                    fs::write(with_swap, memory)?;
+                }
+                (None, Some(most), None) => fs::write(most, memory)?,
+                (None, None, _) => {}
+            }
+            if let Some(most) = file("pids.max") {
+                fs::write(most, bounds.processes.to_string())?;
+            }
+            if let Some(most) = file("cpu.max") {
+                fs::write(most, format!("{} 100000", quota(bounds)))?;
+            }
+            if let Some(most) = file("cpu.cfs_quota_us") {
+                fs::write(most, quota(bounds).to_string())?;
+            }
+        }
+        Ok(())
+    }
+
     /// How many processes the kernel killed since the memory was used up.
     pub fn oom_kills(&self) -> u64 {
         let text = fs::read_to_string(&self.events).unwrap_or_default();
@@ -168,6 +204,11 @@ impl Drop for Group {
             remove(folder);
         }
     }
+}
+
+/// Microseconds of processor time in each tenth of a second.
+fn quota(bounds: Bounds) -> u64 {
+    bounds.cpu_millis * 100
 }
 
 /// Ends whatever is in a group and removes it; ended processes take a moment to leave.

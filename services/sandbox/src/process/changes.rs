@@ -1,8 +1,8 @@
 //! What a program changed in its workspace, read from the upper layer of its overlay after its end.
 
-use std::os::fd::OwnedFd;
+use std::{collections::HashMap, os::fd::OwnedFd};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 
 use crate::{
     error::{Doing as _, SandboxError},
@@ -28,27 +28,84 @@ pub enum Change {
 /// The most bytes of changed files that one run may hand over.
 const MAX_CHANGED_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Reads all differences, in an order in which they can be applied. What stands there is hostile: folders may stand in
-/// each other as deep as a path goes, so none is kept open while another is read.
+/// Tells whether an entry is as it was: its kind, inode, size and times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    mode: u32,
+    inode: u64,
+    size_bytes: i64,
+    modified: (i64, u64),
+    changed: (i64, u64),
+}
+
+impl Mark {
+    fn of(stat: &Stat) -> Self {
+        Self {
+            mode: stat.st_mode,
+            inode: stat.st_ino,
+            size_bytes: stat.st_size,
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+}
+
+/// The entries of an upper layer as they were when it was last read.
+#[derive(Debug, Clone, Default)]
+pub struct Marks(HashMap<String, Mark>);
+
+impl Marks {
+    /// An entry as it was; nothing where there was none.
+    pub fn of(&self, path: &JailPath) -> Option<Mark> {
+        self.0.get(path.as_str()).copied()
+    }
+}
+
+/// An entry as it is; nothing where there is none.
+pub fn mark_of(upper: &OwnedFd, path: &JailPath) -> Option<Mark> {
+    let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let entry = rustix::fs::openat2(upper, path.as_str(), flags, Mode::empty(), inside).ok()?;
+    rustix::fs::fstat(&entry).ok().map(|stat| Mark::of(&stat))
+}
+
+/// Reads all differences, in an order in which they can be applied. What stands there is hostile.
 pub fn read(upper: &OwnedFd) -> Result<Vec<Change>, SandboxError> {
+    since(upper, &mut Marks::default())
+}
+
+/// Reads the differences that came since the marks were taken, and takes them anew. What was written and is gone again
+/// comes as removed.
+pub fn since(upper: &OwnedFd, marks: &mut Marks) -> Result<Vec<Change>, SandboxError> {
     let mut walk = Walk {
         jail: Jail::from_fd(upper.try_clone().doing("opening an upper layer")?),
         changes: Vec::new(),
         left_bytes: MAX_CHANGED_BYTES,
+        before: std::mem::take(&mut marks.0),
+        now: HashMap::new(),
         folders: Vec::new(),
     };
     walk.folder(upper, "")?;
-    while let Some(path) = walk.folders.pop() {
-        walk.inner(upper, path)?;
+    while let Some((path, known)) = walk.folders.pop() {
+        walk.inner(upper, path, known)?;
     }
-    Ok(walk.changes)
+    let Walk { changes, before, now, .. } = walk;
+    let gone = before.keys().filter(|path| !now.contains_key(*path)).filter_map(|path| JailPath::file(path).ok());
+    let mut gone: Vec<JailPath> = gone.collect();
+    gone.sort();
+    marks.0 = now;
+    Ok(gone.into_iter().map(Change::Removed).chain(changes).collect())
 }
 
 struct Walk {
     jail: Jail,
     changes: Vec<Change>,
     left_bytes: u64,
-    folders: Vec<JailPath>,
+    before: HashMap<String, Mark>,
+    now: HashMap<String, Mark>,
+    /// Folders to read, and whether they are known. They may stand in each other as deep as a path goes, so none is
+    /// kept open while another is read.
+    folders: Vec<(JailPath, bool)>,
 }
 
 impl Walk {
@@ -82,10 +139,20 @@ impl Walk {
                     continue;
                 }
             };
-            match FileType::from_raw_mode(stat.st_mode) {
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            let mark = Mark::of(&stat);
+            let known = self.before.get(&path).copied();
+            self.now.insert(path.clone(), mark);
+            if known == Some(mark) && kind != FileType::Directory {
+                continue;
+            }
+            match kind {
                 FileType::CharacterDevice if stat.st_rdev == 0 => self.changes.push(Change::Removed(checked)),
                 FileType::RegularFile => self.file(checked, stat.st_size as u64),
-                FileType::Directory => self.folders.push(checked),
+                FileType::Directory => {
+                    let same = known.is_some_and(|known| known.inode == mark.inode);
+                    self.folders.push((checked, same));
+                }
                 FileType::Symlink => self.reject(path, "SYMLINK_FORBIDDEN"),
                 _ => self.reject(path, "PATH_FORBIDDEN"),
             }
@@ -93,7 +160,7 @@ impl Walk {
         Ok(())
     }
 
-    fn inner(&mut self, upper: &OwnedFd, path: JailPath) -> Result<(), SandboxError> {
+    fn inner(&mut self, upper: &OwnedFd, path: JailPath, known: bool) -> Result<(), SandboxError> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
         let inner = match rustix::fs::openat2(upper, path.as_str(), flags, Mode::empty(), inside) {
@@ -104,7 +171,8 @@ impl Walk {
             }
         };
         let mut opaque = [0u8; 1];
-        if rustix::fs::fgetxattr(&inner, c"user.overlay.opaque", &mut opaque).is_ok_and(|n| n == 1)
+        if !known
+            && rustix::fs::fgetxattr(&inner, c"user.overlay.opaque", &mut opaque).is_ok_and(|n| n == 1)
             && opaque == *b"y"
         {
             // The folder took the place of another: nothing of the old one shows through.

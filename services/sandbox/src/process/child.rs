@@ -1,20 +1,24 @@
-//! A sandbox that stands: its notes, its output, its limits of time and memory, and its sure end.
+//! A sandbox that stands: what it is told to run, its notes, its output, its limits of time and memory, and its sure
+//! end.
 
 use std::{
     io::ErrorKind,
     mem::MaybeUninit,
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::Path,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use rustix::{
-    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg},
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+        recvmsg, sendmsg,
+    },
     process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, pidfd_send_signal, waitid},
 };
 use tokio::{
-    io::{AsyncWriteExt as _, Interest, unix::AsyncFd},
+    io::{Interest, unix::AsyncFd},
     net::unix::pipe,
     sync::Notify,
     time::MissedTickBehavior,
@@ -22,11 +26,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    cgroup::Group,
-    pump::{Sink, Stream, pump},
+    cgroup::{Bounds, Group},
+    dialer::{Dialer, Questions},
+    pump::{Feed, Sink, Stream, feed, pump},
     spawn::{self, Spawned},
-    spec::{Note, Spec},
+    spec::{Ask, Go, Note, Stage},
     watch,
+    wire::MAX_FDS,
 };
 use crate::error::{Doing as _, SandboxError};
 
@@ -97,6 +103,8 @@ pub struct Ending {
 pub struct Work<'a> {
     /// What the program reads.
     pub stdin: Bytes,
+    /// What it reads after that, until it is closed.
+    pub more: Option<Feed>,
     /// How long it may run.
     pub timeout: Duration,
     /// Bytes of memory it may have, where no control group sees to it.
@@ -108,7 +116,7 @@ pub struct Work<'a> {
 }
 
 /// The processes and groups of a sandbox. Dropping it ends them.
-struct Hold {
+pub(crate) struct Hold {
     pid: Pid,
     pidfd: Option<AsyncFd<OwnedFd>>,
     first: Option<OwnedFd>,
@@ -116,7 +124,8 @@ struct Hold {
 }
 
 impl Hold {
-    fn kill(&self) {
+    /// Ends all of them at once.
+    pub(crate) fn kill(&self) {
         // Either may have ended already; then there is nothing to do.
         let _ = match &self.first {
             Some(first) => pidfd_send_signal(first, Signal::KILL),
@@ -125,7 +134,7 @@ impl Hold {
     }
 
     /// Waits until nothing is left, and removes the groups.
-    async fn gone(&mut self) -> Result<(), SandboxError> {
+    pub(crate) async fn gone(&mut self) -> Result<(), SandboxError> {
         if let Some(pidfd) = &self.pidfd {
             drop(pidfd.readable().await.doing("waiting for a sandbox")?);
             waitid(WaitId::PidFd(pidfd.get_ref().as_fd()), WaitIdOptions::EXITED)
@@ -152,79 +161,179 @@ impl Drop for Hold {
     }
 }
 
-/// A sandbox that stands.
-pub struct Running {
+/// A sandbox that stands and waits for what is to run in it. Dropping it ends it.
+pub struct Armed {
     hold: Hold,
     control: AsyncFd<OwnedFd>,
-    stdin: pipe::Sender,
-    stdout: pipe::Receiver,
-    stderr: pipe::Receiver,
-    report: Option<pipe::Receiver>,
-    upper: OwnedFd,
+    stdin: OwnedFd,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    report: OwnedFd,
     /// The version of Landlock that is enforced.
     pub landlock_abi: i32,
 }
 
-impl Running {
+impl Armed {
     /// Starts a launcher and waits until its sandbox stands.
-    pub async fn start(
-        program: &Path,
-        spec: &Spec,
-        report: bool,
-        group: Option<Group>,
-    ) -> Result<Self, StartError> {
-        let Spawned { pid, pidfd, control, stdin, stdout, stderr, report } =
-            spawn::spawn(program, spec, report)?;
+    pub async fn stand(program: &Path, stage: &Stage, group: Option<Group>) -> Result<Self, StartError> {
+        let Spawned { pid, pidfd, control, stdin, stdout, stderr, report } = spawn::spawn(program, stage)?;
         let pidfd = readable(pidfd).doing("watching a sandbox")?;
         let mut hold = Hold { pid, pidfd: Some(pidfd), first: None, group };
         let control = readable(control).doing("listening to a sandbox")?;
         let standing = async {
             loop {
                 match receive(&control).await? {
-                    Some((Note::First, fd)) => hold.first = fd,
-                    Some((Note::Ready { landlock_abi }, Some(upper))) => return Ok((landlock_abi, upper)),
-                    Some((Note::Failed { step, errno }, _)) => return Err(StartError::Step { step, errno }),
-                    Some(_) => {}
-                    None => {
-                        let error = SandboxError::Internal("the launcher ended too early".to_owned());
-                        return Err(error.into());
-                    }
+                    Some((Note::First, fds)) => hold.first = fds.into_iter().next(),
+                    Some((Note::Armed { landlock_abi }, _)) => return Ok(landlock_abi),
+                    other => return Err(not_yet(other)),
                 }
             }
         };
-        let (landlock_abi, upper) = tokio::time::timeout(START_TIMEOUT, standing)
-            .await
-            .map_err(|_| SandboxError::Internal("the sandbox did not stand in time".to_owned()))??;
-        Ok(Self {
-            hold,
-            control,
-            stdin: pipe::Sender::from_owned_fd(stdin).doing("opening a pipe")?,
-            stdout: pipe::Receiver::from_owned_fd(stdout).doing("opening a pipe")?,
-            stderr: pipe::Receiver::from_owned_fd(stderr).doing("opening a pipe")?,
-            report: report.map(pipe::Receiver::from_owned_fd).transpose().doing("opening a pipe")?,
+        let landlock_abi = in_time(standing).await?;
+        Ok(Self { hold, control, stdin, stdout, stderr, report, landlock_abi })
+    }
+
+    /// It stands still: its processes have not ended.
+    pub fn is_standing(&self) -> bool {
+        let first = self.hold.first.as_ref();
+        first.is_some_and(|first| pidfd_send_signal(first, Signal::CONT).is_ok())
+    }
+
+    /// Starts a program in it. `tree` is the workspace, where the order says that it comes along.
+    pub async fn go(
+        mut self,
+        go: &Go,
+        tree: Option<OwnedFd>,
+        bounds: Bounds,
+    ) -> Result<Running, StartError> {
+        if let Some(group) = &self.hold.group {
+            group.set(bounds).doing("setting limits")?;
+        }
+        let order = spawn::in_memory(go)?;
+        let fds: Vec<_> = [Some(order.as_fd()), tree.as_ref().map(|tree| tree.as_fd())].into_iter().flatten().collect();
+        send(&self.control, b"go", &fds)?;
+        drop((order, tree));
+        let starting = async {
+            loop {
+                match receive(&self.control).await? {
+                    // It may come after the sandbox itself stands.
+                    Some((Note::First, fds)) => self.hold.first = fds.into_iter().next(),
+                    Some((Note::Ready, fds)) => return Ok(fds),
+                    other => return Err(not_yet(other)),
+                }
+            }
+        };
+        let mut fds = in_time(starting).await?.into_iter();
+        let missing = || SandboxError::Internal("the launcher sent no workspace".to_owned());
+        let (upper, merged) = (fds.next().ok_or_else(missing)?, fds.next().ok_or_else(missing)?);
+        let (dialer, questions) = Dialer::new();
+        Ok(Running {
+            hold: self.hold,
+            control: self.control,
+            stdin: pipe::Sender::from_owned_fd(self.stdin).doing("opening a pipe")?,
+            stdout: pipe::Receiver::from_owned_fd(self.stdout).doing("opening a pipe")?,
+            stderr: pipe::Receiver::from_owned_fd(self.stderr).doing("opening a pipe")?,
+            report: pipe::Receiver::from_owned_fd(self.report).doing("opening a pipe")?,
             upper,
-            landlock_abi,
+            merged,
+            terminal: fds.next(),
+            dialer,
+            questions,
+            landlock_abi: self.landlock_abi,
         })
+    }
+}
+
+/// What a sandbox that does not stand said in place of it.
+fn not_yet(heard: Option<(Note, Vec<OwnedFd>)>) -> StartError {
+    match heard {
+        Some((Note::Failed { step, errno }, _)) => StartError::Step { step, errno },
+        _ => SandboxError::Internal("the launcher ended too early".to_owned()).into(),
+    }
+}
+
+async fn in_time<T>(standing: impl Future<Output = Result<T, StartError>>) -> Result<T, StartError> {
+    let late = |_| SandboxError::Internal("the sandbox did not stand in time".to_owned());
+    tokio::time::timeout(START_TIMEOUT, standing).await.map_err(late)?
+}
+
+/// A sandbox in which a program runs.
+pub struct Running {
+    hold: Hold,
+    control: AsyncFd<OwnedFd>,
+    stdin: pipe::Sender,
+    stdout: pipe::Receiver,
+    stderr: pipe::Receiver,
+    report: pipe::Receiver,
+    upper: OwnedFd,
+    merged: OwnedFd,
+    terminal: Option<OwnedFd>,
+    dialer: Dialer,
+    questions: Questions,
+    /// The version of Landlock that is enforced.
+    pub landlock_abi: i32,
+}
+
+/// A program on a terminal, taken apart for whoever keeps it.
+pub(crate) struct OnTerminal {
+    /// Its life.
+    pub life: Life,
+    /// The terminal's outer end.
+    pub terminal: OwnedFd,
+    /// What was changed in its workspace.
+    pub upper: OwnedFd,
+    /// Its workspace as it sees it.
+    pub merged: OwnedFd,
+    /// Connects to its ports.
+    pub dialer: Dialer,
+}
+
+/// The life of a program in its sandbox. Dropping it ends it.
+pub(crate) struct Life {
+    hold: Hold,
+    control: AsyncFd<OwnedFd>,
+    questions: Questions,
+}
+
+impl Life {
+    /// Waits for the program's end, or makes it when `cancel` says so. Afterwards nothing of it is left.
+    pub async fn ended(
+        mut self,
+        watched_memory_bytes: Option<u64>,
+        cancel: &CancellationToken,
+    ) -> Result<End, SandboxError> {
+        let (flood, hold) = (Notify::new(), &mut self.hold);
+        let bounds = Watched { deadline: None, memory_bytes: watched_memory_bytes, cancel, flood: &flood };
+        let ended = watch_over(hold, &self.control, &mut self.questions, bounds).await;
+        hold.kill();
+        hold.gone().await?;
+        ended.map(|(end, ..)| end)
+    }
+}
+
+impl Running {
+    /// Takes a program on a terminal apart. Fails where it has none.
+    pub(crate) fn on_terminal(self) -> Result<OnTerminal, SandboxError> {
+        let Self { hold, control, upper, merged, terminal, dialer, questions, .. } = self;
+        let terminal =
+            terminal.ok_or_else(|| SandboxError::Internal("the sandbox has no terminal".to_owned()))?;
+        Ok(OnTerminal { life: Life { hold, control, questions }, terminal, upper, merged, dialer })
     }
 
     /// Lets the program work to its end, whatever that is. Afterwards nothing of it is left.
     pub async fn finish(self, work: Work<'_>) -> Result<Ending, SandboxError> {
-        let Self { mut hold, control, mut stdin, stdout, stderr, report, upper, .. } = self;
-        let Work { stdin: input, timeout, watched_memory_bytes, cancel, sink } = work;
+        let Self { mut hold, control, stdin, stdout, stderr, report, upper, dialer, mut questions, .. } = self;
+        let Work { stdin: input, more, timeout, watched_memory_bytes, cancel, sink } = work;
         let started = Instant::now();
-        sink.start().await;
+        sink.start(Some(dialer)).await;
         let flood = Notify::new();
         let sink = &*sink;
-        let feed = async {
-            // A program need not read what it is given.
-            let _ = stdin.write_all(&input).await;
-            drop(stdin);
-        };
         let collect = collect(report);
         let watch = async {
-            let ended =
-                watch_over(&mut hold, &control, started, timeout, watched_memory_bytes, &cancel, &flood)
-                    .await;
+            let deadline = Some(started + timeout);
+            let bounds =
+                Watched { deadline, memory_bytes: watched_memory_bytes, cancel: &cancel, flood: &flood };
+            let ended = watch_over(&mut hold, &control, &mut questions, bounds).await;
             let wall = started.elapsed();
             hold.kill();
             hold.gone().await?;
@@ -242,7 +351,9 @@ impl Running {
         let ((out, err, report), watched) = tokio::select! {
             biased;
             both = both => both,
-            () = async { feed.await; std::future::pending().await } => unreachable!("pending never ends"),
+            () = async { feed(stdin, &input, more.as_ref()).await; std::future::pending().await } => {
+                unreachable!("pending never ends")
+            }
         };
         let ((end, cpu_ms, max_rss_bytes), wall) = watched?;
         Ok(Ending { end, cpu_ms, max_rss_bytes, wall, truncated: out || err, upper, report })
@@ -256,17 +367,27 @@ fn readable(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
 
 type Ended = (End, u64, u64);
 
-/// Waits for whatever ends the run first.
+/// What ends a run beside the program itself.
+struct Watched<'a> {
+    deadline: Option<Instant>,
+    memory_bytes: Option<u64>,
+    cancel: &'a CancellationToken,
+    flood: &'a Notify,
+}
+
+/// Waits for whatever ends the run first, and passes questions on until then.
 async fn watch_over(
     hold: &mut Hold,
     control: &AsyncFd<OwnedFd>,
-    started: Instant,
-    timeout: Duration,
-    watched_memory_bytes: Option<u64>,
-    cancel: &CancellationToken,
-    flood: &Notify,
+    questions: &mut Questions,
+    bounds: Watched<'_>,
 ) -> Result<Ended, SandboxError> {
-    let deadline = tokio::time::sleep_until((started + timeout).into());
+    let deadline = async {
+        match bounds.deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::pin!(deadline);
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -275,7 +396,7 @@ async fn watch_over(
         tokio::select! {
             biased;
             note = receive(control) => match note? {
-                Some((Note::First, fd)) => hold.first = fd,
+                Some((Note::First, fds)) => hold.first = fds.into_iter().next(),
                 Some((Note::Failed { step, errno }, _)) => {
                     let why = std::io::Error::from_raw_os_error(errno);
                     return Ok((End::NotStarted(format!("{step}: {why}")), 0, 0));
@@ -289,16 +410,19 @@ async fn watch_over(
                     };
                     return Ok((end, cpu_ms, max_rss_bytes));
                 }
-                Some((Note::Ready { .. }, _)) => {}
+                Some((Note::Dialed { id, errno }, fds)) => questions.dialed(id, errno, fds.into_iter().next()),
+                Some((Note::Ports(ports), _)) => questions.told(ports),
+                Some((Note::Armed { .. } | Note::Ready, _)) => {}
                 // The first process was ended from outside: the kernel did, when the memory was used up.
                 None if oom(hold) => return Ok((End::OutOfMemory, 0, 0)),
                 None => return Ok((End::Signaled(libc::SIGKILL), 0, 0)),
             },
             () = &mut deadline => return Ok((End::TimedOut, 0, 0)),
-            () = cancel.cancelled() => return Ok((End::Cancelled, 0, 0)),
-            () = flood.notified() => return Ok((End::Flooded, 0, 0)),
+            () = bounds.cancel.cancelled() => return Ok((End::Cancelled, 0, 0)),
+            () = bounds.flood.notified() => return Ok((End::Flooded, 0, 0)),
+            ask = questions.next() => ask_it(control, ask)?,
             _ = look.tick() => {
-                let over = watched_memory_bytes.is_some_and(|limit| watch::memory_of(hold.pid) > limit);
+                let over = bounds.memory_bytes.is_some_and(|limit| watch::memory_of(hold.pid) > limit);
                 if over || oom(hold) {
                     return Ok((End::OutOfMemory, 0, 0));
                 }
@@ -307,23 +431,44 @@ async fn watch_over(
     }
 }
 
-/// The next note, with the descriptor that came along; nothing when the sandbox has closed its end.
-async fn receive(control: &AsyncFd<OwnedFd>) -> Result<Option<(Note, Option<OwnedFd>)>, SandboxError> {
+fn ask_it(control: &AsyncFd<OwnedFd>, ask: Ask) -> Result<(), SandboxError> {
+    let text = serde_json::to_vec(&ask).map_err(|error| SandboxError::Internal(error.to_string()))?;
+    match send(control, &text, &[]) {
+        // It ends at this moment, and that is about to be noticed.
+        Err(SandboxError::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+fn send(control: &AsyncFd<OwnedFd>, text: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), SandboxError> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+    let mut extra = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() {
+        extra.push(SendAncillaryMessage::ScmRights(fds));
+    }
+    let text = [std::io::IoSlice::new(text)];
+    sendmsg(control.get_ref(), &text, &mut extra, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+        .doing("telling a sandbox")
+        .map(drop)
+}
+
+/// The next note, with the descriptors that came along; nothing when the sandbox has closed its end.
+async fn receive(control: &AsyncFd<OwnedFd>) -> Result<Option<(Note, Vec<OwnedFd>)>, SandboxError> {
     let mut text = [0u8; 4096];
     let received = control
         .async_io(Interest::READABLE, |control| {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
             let mut extra = RecvAncillaryBuffer::new(&mut space);
             let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
             let message = recvmsg(control, &mut [std::io::IoSliceMut::new(&mut text)], &mut extra, flags)?;
-            let fd = extra.drain().find_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            let fds = extra.drain().filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(fds) => Some(fds),
                 _ => None,
             });
-            Ok((message.bytes, fd))
+            Ok((message.bytes, fds.flatten().collect::<Vec<_>>()))
         })
         .await;
-    let (bytes, fd) = match received {
+    let (bytes, fds) = match received {
         Ok(received) => received,
         Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
         Err(error) => return Err(error).doing("listening to a sandbox"),
@@ -332,16 +477,14 @@ async fn receive(control: &AsyncFd<OwnedFd>) -> Result<Option<(Note, Option<Owne
         return Ok(None);
     }
     let note = serde_json::from_slice(&text[..bytes]).map_err(|e| SandboxError::Internal(e.to_string()))?;
-    Ok(Some((note, fd)))
+    Ok(Some((note, fds)))
 }
 
 /// Reads a worker's report to its end, up to 16 MiB.
-async fn collect(report: Option<pipe::Receiver>) -> Vec<u8> {
+async fn collect(report: pipe::Receiver) -> Vec<u8> {
     use tokio::io::AsyncReadExt as _;
     let mut content = Vec::new();
-    if let Some(report) = report {
-        // What a worker reported until it broke is all there is.
-        let _ = report.take(16 << 20).read_to_end(&mut content).await;
-    }
+    // What a worker reported until it broke is all there is.
+    let _ = report.take(16 << 20).read_to_end(&mut content).await;
     content
 }

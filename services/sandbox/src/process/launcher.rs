@@ -1,9 +1,9 @@
 //! The launcher: a program of ours that was started again to become a sandbox, step by step.
 //!
 //! It is a process of its own with one thread, so it may fork. It joins the control groups, gives up root, makes the
-//! namespaces and forks the first process of the sandbox; that one builds the file system and forks the program.
-//! The first process ends with the program, or when the service's end of the control socket closes; the kernel then
-//! ends everything else in its process namespace.
+//! namespaces and forks the first process of the sandbox; that one builds the file system, waits for what is to run
+//! there, mounts the workspace and forks the program. The first process ends with the program, or when the service's
+//! end of the control socket closes; the kernel then ends everything else in its process namespace.
 
 use std::{
     ffi::CString,
@@ -16,7 +16,9 @@ use super::{
     filter::Filter,
     limits,
     mounts::{self, Trees},
-    spec::{CONTROL_FD, INNER_UID, Note, Payload, REPORT_FD, SPEC_FD, Spec, Step, check},
+    ports, pty,
+    spec::{Ask, CONTROL_FD, Go, INNER_UID, Note, Payload, REPORT_FD, STAGE_FD, Stage, Step, check},
+    wire,
 };
 
 /// Becomes a sandbox. Called first thing in `main` of a process that was started for it.
@@ -34,33 +36,27 @@ fn exit(code: i32) -> ! {
 
 fn fail(step: &Step) -> ! {
     let note = Note::Failed { step: step.step.to_owned(), errno: step.errno };
-    let _ = send(&note, None);
+    let _ = wire::tell(&note, &[]);
     exit(1)
 }
 
 fn launch() -> Result<(), Step> {
     limits::close_from(REPORT_FD as u32 + 1)?;
-    // Where there is no report its number stays taken all the same, so that nothing else gets it.
-    // SAFETY: the calls touch no memory, and nobody else here has these descriptors.
-    if unsafe { libc::fcntl(REPORT_FD, libc::F_GETFD) } < 0 {
-        // SAFETY: as above.
-        check(unsafe { libc::dup2(SPEC_FD, REPORT_FD) }, "holding a descriptor")?;
-    }
     let mut text = Vec::new();
     // SAFETY: the service gives the launcher this descriptor, and nobody else here has it.
-    let mut file = unsafe { fs::File::from_raw_fd(SPEC_FD) };
+    let mut file = unsafe { fs::File::from_raw_fd(STAGE_FD) };
     file.read_to_end(&mut text).map_err(|e| Step::of("reading the order", &e))?;
     drop(file);
-    let spec: Spec =
+    let stage: Stage =
         serde_json::from_slice(&text).map_err(|_| Step { step: "reading the order", errno: libc::EINVAL })?;
 
-    for group in &spec.cgroups {
+    for group in &stage.cgroups {
         fs::write(group.join("cgroup.procs"), "0").map_err(|e| Step::of("joining a control group", &e))?;
     }
     let mut trees = None;
-    let (uid, gid) = match spec.drop_to {
+    let (uid, gid) = match stage.drop_to {
         Some((uid, gid)) => {
-            trees = Some(Trees::take(&spec)?);
+            trees = Some(Trees::take(&stage)?);
             // SAFETY: an empty list of groups may be null.
             check(unsafe { libc::setgroups(0, std::ptr::null()) }, "giving up groups")?;
             // SAFETY: these calls touch no memory.
@@ -93,7 +89,7 @@ fn launch() -> Result<(), Step> {
     // SAFETY: this process has one thread.
     let child = check(unsafe { libc::fork() }, "making the first process")? as i32;
     if child == 0 {
-        if let Err(step) = first(&spec, trees) {
+        if let Err(step) = first(&stage, trees) {
             fail(&step);
         }
         exit(0)
@@ -102,7 +98,7 @@ fn launch() -> Result<(), Step> {
     // SAFETY: the call touches no memory.
     let pidfd =
         check(unsafe { libc::syscall(libc::SYS_pidfd_open, child, 0) }, "watching the first process")?;
-    send(&Note::First, Some(pidfd as i32))?;
+    wire::tell(&Note::First, &[pidfd as i32])?;
     for fd in 0..=REPORT_FD {
         // SAFETY: nothing in this process uses these descriptors from here on.
         unsafe { libc::close(fd) };
@@ -118,35 +114,44 @@ fn launch() -> Result<(), Step> {
 }
 
 /// The first process of the sandbox.
-fn first(spec: &Spec, trees: Option<Trees>) -> Result<(), Step> {
+fn first(stage: &Stage, trees: Option<Trees>) -> Result<(), Step> {
     // SAFETY: prctl with these options reads no memory.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
-    let trees = trees.map_or_else(|| Trees::take(spec), Ok)?;
-    let upper = mounts::build(spec, trees)?;
+    let trees = trees.map_or_else(|| Trees::take(stage), Ok)?;
+    mounts::build(stage, trees)?;
     // SAFETY: the name lives through the call and has that length.
     check(unsafe { libc::sethostname(c"sandbox".as_ptr(), 7) }, "naming the host")?;
     loopback()?;
-    let filter = Filter::compile(spec.limits.data_bytes.is_some())?;
+    let filter = Filter::compile(stage.refuse_memory_files)?;
     // What the program must not read from this process: its memory and its descriptors.
     // SAFETY: prctl with this option reads no memory.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
     let children = watch_children()?;
     let (told, tell) = pipe()?;
     let landlock_abi = limits::landlock_abi();
-    send(&Note::Ready { landlock_abi }, Some(upper.as_raw_fd()))?;
-    drop(upper);
+    wire::tell(&Note::Armed { landlock_abi }, &[])?;
+
+    let Some((go, tree)) = wire::wait_for_go()? else { return Ok(()) }; // the service wants nothing of it any more
+    let (upper, merged) = mounts::workspace(&go, tree, stage.copies.is_some())?;
+    let terminal = go.terminal.map(pty::open).transpose()?;
+    let mut fds = vec![upper.as_raw_fd(), merged.as_raw_fd()];
+    fds.extend(terminal.as_ref().map(|terminal| terminal.outer.as_raw_fd()));
+    wire::tell(&Note::Ready, &fds)?;
+    drop((upper, merged));
 
     // SAFETY: this process has one thread.
     let payload = check(unsafe { libc::fork() }, "making the program's process")? as i32;
     if payload == 0 {
         drop((told, children));
-        let step = start(spec, &filter, landlock_abi, &tell).err().unwrap_or(Step { step: "", errno: 0 });
+        let inner = terminal.map(|terminal| terminal.inner);
+        let step = start(&go, inner, &filter, landlock_abi, &tell).err();
+        let step = step.unwrap_or(Step { step: "", errno: 0 });
         let text = format!("{} {}", step.errno, step.step);
         // SAFETY: the text lives through the call and has that length.
         unsafe { libc::write(tell.as_raw_fd(), text.as_ptr().cast(), text.len()) };
         exit(127)
     }
-    drop(tell);
+    drop((tell, terminal));
     for fd in [0, 1, 2, REPORT_FD] {
         // SAFETY: nothing in this process uses these descriptors from here on.
         unsafe { libc::close(fd) };
@@ -158,13 +163,12 @@ fn first(spec: &Spec, trees: Option<Trees>) -> Result<(), Step> {
     if failed.is_ok() && !failure.is_empty() {
         let (errno, step) = failure.split_once(' ').unwrap_or(("0", "starting the program"));
         let note = Note::Failed { step: step.to_owned(), errno: errno.parse().unwrap_or(0) };
-        send(&note, None)?;
-        return Ok(());
+        return wire::tell(&note, &[]);
     }
     stand_watch(payload, &children)
 }
 
-/// Reaps until the program has ended or the service is gone.
+/// Reaps and answers questions until the program has ended or the service is gone.
 fn stand_watch(payload: i32, children: &OwnedFd) -> Result<(), Step> {
     loop {
         let wanted = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
@@ -174,7 +178,17 @@ fn stand_watch(payload: i32, children: &OwnedFd) -> Result<(), Step> {
             continue;
         }
         if events[0].revents != 0 {
-            return Ok(()); // the service never writes: its end was closed
+            match wire::question()? {
+                None => return Ok(()), // the service's end was closed
+                Some(Ask::Dial { id, port }) => match ports::dial(port) {
+                    Ok(socket) => wire::tell(&Note::Dialed { id, errno: 0 }, &[socket.as_raw_fd()])?,
+                    Err(errno) => wire::tell(&Note::Dialed { id, errno }, &[])?,
+                },
+                Some(Ask::Ports) => wire::tell(&Note::Ports(ports::listening()), &[])?,
+            }
+        }
+        if events[1].revents == 0 {
+            continue;
         }
         let mut information = [0u8; 128];
         // SAFETY: the buffer lives through the call and has that length.
@@ -196,14 +210,20 @@ fn stand_watch(payload: i32, children: &OwnedFd) -> Result<(), Step> {
                     cpu_ms: millis(usage.ru_utime) + millis(usage.ru_stime),
                     max_rss_bytes: usage.ru_maxrss as u64 * 1024,
                 };
-                return send(&note, None);
+                return wire::tell(&note, &[]);
             }
         }
     }
 }
 
 /// The program's process: gives up what it must not have and becomes the program.
-fn start(spec: &Spec, filter: &Filter, landlock_abi: i32, tell: &OwnedFd) -> Result<(), Step> {
+fn start(
+    go: &Go,
+    terminal: Option<OwnedFd>,
+    filter: &Filter,
+    landlock_abi: i32,
+    tell: &OwnedFd,
+) -> Result<(), Step> {
     // SAFETY: these calls touch no memory but the empty set of signals.
     unsafe {
         libc::setsid();
@@ -215,16 +235,19 @@ fn start(spec: &Spec, filter: &Filter, landlock_abi: i32, tell: &OwnedFd) -> Res
         libc::close(CONTROL_FD);
         libc::chdir(c"/tmp/work".as_ptr());
     }
-    limits::resources(&spec.limits)?;
+    if let Some(terminal) = terminal {
+        pty::make_own(&terminal)?;
+    }
+    limits::resources(&go.limits)?;
     limits::capabilities()?;
     if landlock_abi > 0 {
         limits::landlock()?;
     }
-    match &spec.payload {
+    match &go.payload {
         Payload::Program { argv } => {
             limits::close_from(3)?;
             let argv = c_strings(argv.iter().cloned())?;
-            let env = c_strings(spec.env.iter().map(|(key, value)| format!("{key}={value}")))?;
+            let env = c_strings(go.env.iter().map(|(key, value)| format!("{key}={value}")))?;
             let argv = pointers(&argv);
             let env = pointers(&env);
             filter.apply()?;
@@ -292,23 +315,4 @@ fn loopback() -> Result<(), Step> {
         libc::close(socket);
         result.map(drop)
     }
-}
-
-/// Tells the service something, with a descriptor where it needs one.
-fn send(note: &Note, fd: Option<RawFd>) -> Result<(), Step> {
-    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-    let failed = |_| Step { step: "telling the service", errno: libc::EIO };
-    let text =
-        serde_json::to_vec(note).map_err(|_| Step { step: "telling the service", errno: libc::EINVAL })?;
-    // SAFETY: the control socket stays open for as long as this process uses it.
-    let control = unsafe { rustix::fd::BorrowedFd::borrow_raw(CONTROL_FD) };
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut extra = SendAncillaryBuffer::new(&mut space);
-    // SAFETY: the caller holds the descriptor open through this call.
-    let fds = fd.map(|fd| [unsafe { rustix::fd::BorrowedFd::borrow_raw(fd) }]);
-    if let Some(fds) = &fds {
-        extra.push(SendAncillaryMessage::ScmRights(fds));
-    }
-    sendmsg(control, &[std::io::IoSlice::new(&text)], &mut extra, SendFlags::NOSIGNAL).map_err(failed)?;
-    Ok(())
 }

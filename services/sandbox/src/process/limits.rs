@@ -17,7 +17,7 @@ pub fn resources(limits: &Limits) -> Result<(), Step> {
     };
     set(libc::RLIMIT_CORE, 0)?;
     set(libc::RLIMIT_NOFILE, 1024)?;
-    set(libc::RLIMIT_FSIZE, limits.disk_bytes.max(limits.tmp_bytes))?;
+    set(libc::RLIMIT_FSIZE, limits.disk_bytes)?;
     set(libc::RLIMIT_MEMLOCK, 8 * MIB)?;
     set(libc::RLIMIT_MSGQUEUE, 0)?;
     // Counted in the sandbox's own user namespace, where the launcher and the first process count as well.

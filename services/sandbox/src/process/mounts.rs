@@ -10,7 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::spec::{Spec, Step, check};
+use super::spec::{Go, Lower, Stage, Step, check};
+use crate::fs::WORK_DIR;
 
 /// Where the new root is put together, over whatever is there; only the launcher's own mount namespace sees it.
 const ROOT: &str = "/tmp";
@@ -30,42 +31,98 @@ const ETC: [&str; 8] = [
 
 /// Folders of the host as trees that stand nowhere yet. Taken while the launcher may still walk to them.
 pub struct Trees {
-    lower: Option<OwnedFd>,
+    copies: Option<OwnedFd>,
     expose: Vec<(PathBuf, OwnedFd)>,
 }
 
 impl Trees {
     /// Takes the trees that a sandbox needs.
-    pub fn take(spec: &Spec) -> Result<Self, Step> {
-        let lower = spec.lower.as_deref().map(|path| clone_tree(path, "taking the workspace")).transpose()?;
-        let expose = spec
+    pub fn take(stage: &Stage) -> Result<Self, Step> {
+        let copies =
+            stage.copies.as_deref().map(|path| clone_tree(path, "taking the workspaces")).transpose()?;
+        let expose = stage
             .expose
             .iter()
             .map(|path| Ok((path.clone(), clone_tree(path, "taking a runtime's folder")?)))
             .collect::<Result<_, Step>>()?;
-        Ok(Self { lower, expose })
+        Ok(Self { copies, expose })
     }
 }
 
-/// Builds the new root, makes it the root, and answers the upper layer of the workspace.
-pub fn build(spec: &Spec, trees: Trees) -> Result<OwnedFd, Step> {
+/// Builds the new root and makes it the root. It has no workspace yet.
+pub fn build(stage: &Stage, trees: Trees) -> Result<(), Step> {
     mount(None, "/", None, libc::MS_REC | libc::MS_PRIVATE, None, "making mounts private")?;
-    tmpfs("", "mode=0755,size=1m,nr_inodes=4k")?;
+    tmpfs(ROOT, "mode=0755,size=1m,nr_inodes=4k")?;
     programs()?;
     for (place, tree) in &trees.expose {
         let inner = place.strip_prefix("/").unwrap_or(place).to_string_lossy().into_owned();
-        attach(tree, &inner)?;
+        folder(&inner)?;
+        attach(tree, &inside(&inner))?;
         read_only(&inner, true)?;
     }
     etc()?;
     devices()?;
     folder("tmp")?;
-    tmpfs("tmp", &format!("mode=1777,size={},nr_inodes=10k", spec.limits.tmp_bytes))?;
-    let upper = workspace(spec, &trees)?;
+    tmpfs(&inside("tmp"), &format!("mode=1777,size={},nr_inodes=10k", stage.tmp_bytes))?;
+    for name in ["tmp/work", "tmp/home", ".stage", ".lower", ".copies"] {
+        folder(name)?;
+    }
+    if let Some(copies) = &trees.copies {
+        attach(copies, &inside(".copies"))?;
+        read_only(".copies", true)?;
+    }
     proc()?;
     drop(trees);
-    enter()?;
-    Ok(upper)
+    enter()
+}
+
+/// The workspace, once it is known which: the host's copy below, what the program changes above, in memory of a fixed
+/// size. Answers the upper layer and the view of both. Called inside of the new root.
+pub fn workspace(go: &Go, tree: Option<OwnedFd>, copies: bool) -> Result<(OwnedFd, OwnedFd), Step> {
+    let limits = &go.limits;
+    tmpfs("/.stage", &format!("mode=0755,size={},nr_inodes={}", limits.disk_bytes, limits.disk_files + 8))?;
+    for name in ["/.stage/upper", "/.stage/work"] {
+        fs::create_dir(name).map_err(|e| Step::of("making a folder", &e))?;
+    }
+    let lower = match (&go.lower, tree) {
+        (Lower::Tree, Some(tree)) => {
+            attach(&tree, "/.lower")?;
+            set_attributes("/.lower", false)?;
+            "/.lower".to_owned()
+        }
+        (Lower::Copy(name), None) if copies && !name.contains(['/', ':', ',']) && !name.starts_with('.') => {
+            format!("/.copies/{name}")
+        }
+        (Lower::None, None) => "/.lower".to_owned(),
+        _ => return Err(Step { step: "taking the workspace", errno: libc::EINVAL }),
+    };
+    let options = format!("lowerdir={lower},upperdir=/.stage/upper,workdir=/.stage/work,userxattr");
+    let kind = Some("overlay");
+    mount(kind, WORK_DIR, kind, FLAGS, Some(&options), "mounting the workspace")?;
+    let (upper, merged) = (open_folder("/.stage/upper")?, open_folder(WORK_DIR)?);
+    // The overlay keeps its own hold on both.
+    detach("/.stage")?;
+    if go.lower == Lower::Tree {
+        detach("/.lower")?;
+    }
+    if copies {
+        detach("/.copies")?;
+    }
+    if let Some((name, text)) = &go.code {
+        fs::write(format!("{WORK_DIR}/{name}"), text).map_err(|e| Step::of("writing the program", &e))?;
+    }
+    Ok((upper, merged))
+}
+
+fn open_folder(path: &str) -> Result<OwnedFd, Step> {
+    let path = c_string(path)?;
+    // SAFETY: the path is a live C string.
+    let fd = check(
+        unsafe { libc::open(path.as_ptr(), libc::O_DIRECTORY | libc::O_RDONLY | libc::O_CLOEXEC) },
+        "opening the workspace",
+    )?;
+    // SAFETY: the descriptor was just opened and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
 /// The host's /usr and what belongs to it.
@@ -114,7 +171,7 @@ fn etc() -> Result<(), Step> {
 
 fn devices() -> Result<(), Step> {
     folder("dev")?;
-    tmpfs("dev", "mode=0755,size=64k,nr_inodes=64")?;
+    tmpfs(&inside("dev"), "mode=0755,size=64k,nr_inodes=64")?;
     for name in ["null", "zero", "full", "random", "urandom"] {
         bind(&Path::new("/dev").join(name), &format!("dev/{name}"))?;
     }
@@ -122,7 +179,7 @@ fn devices() -> Result<(), Step> {
     let options = "newinstance,ptmxmode=0666,mode=0620";
     mount(Some("devpts"), &inside("dev/pts"), Some("devpts"), FLAGS, Some(options), "mounting /dev/pts")?;
     folder("dev/shm")?;
-    tmpfs("dev/shm", "mode=1777,size=64m,nr_inodes=4k")?;
+    tmpfs(&inside("dev/shm"), "mode=1777,size=64m,nr_inodes=4k")?;
     for (name, target) in [
         ("dev/ptmx", "pts/ptmx"),
         ("dev/fd", "/proc/self/fd"),
@@ -133,53 +190,6 @@ fn devices() -> Result<(), Step> {
         symlink(target, inside(name)).map_err(|e| Step::of("making a link", &e))?;
     }
     Ok(())
-}
-
-/// The workspace: the host's copy below, what the program changes above, in memory of a fixed size.
-fn workspace(spec: &Spec, trees: &Trees) -> Result<OwnedFd, Step> {
-    folder(".stage")?;
-    tmpfs(
-        ".stage",
-        &format!("mode=0755,size={},nr_inodes={}", spec.limits.disk_bytes, spec.limits.disk_files + 8),
-    )?;
-    folder(".stage/upper")?;
-    folder(".stage/work")?;
-    folder(".lower")?;
-    if let Some(lower) = &trees.lower {
-        attach(lower, ".lower")?;
-        read_only(".lower", true)?;
-    }
-    folder("tmp/work")?;
-    let options =
-        format!("lowerdir={ROOT}/.lower,upperdir={ROOT}/.stage/upper,workdir={ROOT}/.stage/work,userxattr");
-    let flags = libc::MS_NOSUID | libc::MS_NODEV;
-    mount(
-        Some("overlay"),
-        &inside("tmp/work"),
-        Some("overlay"),
-        flags,
-        Some(&options),
-        "mounting the workspace",
-    )?;
-    let upper = c_string(&inside(".stage/upper"))?;
-    // SAFETY: the path is a live C string.
-    let fd = check(
-        unsafe { libc::open(upper.as_ptr(), libc::O_DIRECTORY | libc::O_RDONLY | libc::O_CLOEXEC) },
-        "opening the upper layer",
-    )?;
-    // SAFETY: the descriptor was just opened and nobody else has it.
-    let upper = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-    // The overlay keeps its own hold on both.
-    for name in [".lower", ".stage"] {
-        if name != ".lower" || trees.lower.is_some() {
-            detach(&inside(name))?;
-        }
-    }
-    if let Some((name, text)) = &spec.code {
-        fs::write(format!("{}/{name}", inside("tmp/work")), text)
-            .map_err(|e| Step::of("writing the program", &e))?;
-    }
-    Ok(upper)
 }
 
 /// A /proc of the new process namespace without what tells of the host or changes it.
@@ -238,9 +248,8 @@ fn folder(name: &str) -> Result<(), Step> {
     fs::create_dir_all(inside(name)).map_err(|e| Step::of("making a folder", &e))
 }
 
-fn tmpfs(name: &str, options: &str) -> Result<(), Step> {
-    let place = if name.is_empty() { ROOT.to_owned() } else { inside(name) };
-    mount(Some("tmpfs"), &place, Some("tmpfs"), FLAGS, Some(options), "mounting a tmpfs")
+fn tmpfs(place: &str, options: &str) -> Result<(), Step> {
+    mount(Some("tmpfs"), place, Some("tmpfs"), FLAGS, Some(options), "mounting a tmpfs")
 }
 
 fn mount(
@@ -281,7 +290,8 @@ fn detach(place: &str) -> Result<(), Step> {
     check(unsafe { libc::umount2(place.as_ptr(), libc::MNT_DETACH) }, "letting go of a mount").map(drop)
 }
 
-fn clone_tree(path: &Path, step: &'static str) -> Result<OwnedFd, Step> {
+/// A folder of the host as a tree that stands nowhere yet.
+pub fn clone_tree(path: &Path, step: &'static str) -> Result<OwnedFd, Step> {
     const OPEN_TREE_CLONE: u32 = 1;
     let path = c_string(&path.to_string_lossy())?;
     let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as u32 | libc::AT_RECURSIVE as u32;
@@ -292,10 +302,9 @@ fn clone_tree(path: &Path, step: &'static str) -> Result<OwnedFd, Step> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-fn attach(tree: &OwnedFd, name: &str) -> Result<(), Step> {
+fn attach(tree: &OwnedFd, place: &str) -> Result<(), Step> {
     const MOVE_MOUNT_F_EMPTY_PATH: u32 = 4;
-    folder(name)?;
-    let place = c_string(&inside(name))?;
+    let place = c_string(place)?;
     // SAFETY: both paths are live C strings.
     check(
         unsafe {

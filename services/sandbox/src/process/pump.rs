@@ -1,12 +1,14 @@
-//! Moves a program's output to whoever listens, up to a limit.
+//! Moves a program's output to whoever listens, up to a limit, and gives it what it reads.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _},
-    sync::{Notify, mpsc},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    sync::{Mutex as AsyncMutex, Notify, mpsc},
 };
+
+use super::dialer::Dialer;
 
 /// The most bytes of one stream that are kept.
 pub const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
@@ -26,7 +28,10 @@ pub enum Stream {
 #[derive(Debug, Clone)]
 pub enum Event {
     /// It started.
-    Started,
+    Started {
+        /// Reaches its ports, where the engine can.
+        dialer: Option<Dialer>,
+    },
     /// It wrote something.
     Output {
         /// Where to.
@@ -52,11 +57,11 @@ impl Sink {
         (Self { events, started: Instant::now() }, receiver)
     }
 
-    /// Tells that the program starts now.
-    pub async fn start(&mut self) {
+    /// Tells that the program starts now, and how its ports are reached.
+    pub async fn start(&mut self, dialer: Option<Dialer>) {
         self.started = Instant::now();
         // A listener that has gone ends the run by dropping it.
-        let _ = self.events.send(Event::Started).await;
+        let _ = self.events.send(Event::Started { dialer }).await;
     }
 
     /// Milliseconds since the start.
@@ -88,6 +93,32 @@ pub async fn pump(mut from: impl AsyncRead + Unpin, stream: Stream, sink: &Sink,
         if seen > MAX_OUTPUT_BYTES + MAX_DROPPED_BYTES {
             flood.notify_one();
             return true;
+        }
+    }
+}
+
+/// What a program reads after its first input, as it comes. Cheap to clone; one run takes from it.
+#[derive(Debug, Clone)]
+pub struct Feed(Arc<AsyncMutex<mpsc::Receiver<Bytes>>>);
+
+impl Feed {
+    /// A feed, and where to put what the program shall read. Dropping that closes the program's input.
+    pub fn new() -> (mpsc::Sender<Bytes>, Self) {
+        let (sender, receiver) = mpsc::channel(4);
+        (sender, Self(Arc::new(AsyncMutex::new(receiver))))
+    }
+}
+
+/// Gives a program what it reads, then what comes after that, and closes its input. A program need not read it.
+pub async fn feed(mut to: impl AsyncWrite + Unpin, first: &[u8], more: Option<&Feed>) {
+    if to.write_all(first).await.is_err() {
+        return;
+    }
+    let Some(Feed(more)) = more else { return };
+    let mut more = more.lock().await;
+    while let Some(piece) = more.recv().await {
+        if to.write_all(&piece).await.is_err() {
+            return;
         }
     }
 }

@@ -19,7 +19,7 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
-use super::spec::{CONTROL_FD, INIT_ARGUMENT, REPORT_FD, SPEC_FD, Spec};
+use super::spec::{CONTROL_FD, INIT_ARGUMENT, REPORT_FD, STAGE_FD, Stage};
 use crate::error::{Doing as _, SandboxError};
 
 /// The service's ends of a launcher that was started.
@@ -28,7 +28,7 @@ pub struct Spawned {
     pub pid: Pid,
     /// Readable when it has ended.
     pub pidfd: OwnedFd,
-    /// Its notes arrive here; closing it ends the sandbox.
+    /// Its notes arrive here, and it is asked here; closing it ends the sandbox.
     pub control: OwnedFd,
     /// What the program reads.
     pub stdin: OwnedFd,
@@ -37,39 +37,38 @@ pub struct Spawned {
     /// What it writes to its error output.
     pub stderr: OwnedFd,
     /// What a worker reports.
-    pub report: Option<OwnedFd>,
+    pub report: OwnedFd,
+}
+
+/// A file in memory with this content, to be read from its beginning.
+pub fn in_memory(content: &impl serde::Serialize) -> Result<OwnedFd, SandboxError> {
+    let content = serde_json::to_vec(content).map_err(|error| SandboxError::Internal(error.to_string()))?;
+    let memory = rustix::fs::memfd_create(c"order", MemfdFlags::CLOEXEC).doing("making an order")?;
+    let mut memory = File::from(memory);
+    memory.write_all(&content).and_then(|()| memory.rewind()).doing("writing an order")?;
+    Ok(memory.into())
 }
 
 /// Starts a launcher.
-pub fn spawn(program: &Path, spec: &Spec, report: bool) -> Result<Spawned, SandboxError> {
-    let order = serde_json::to_vec(spec).map_err(|error| SandboxError::Internal(error.to_string()))?;
-    let memory = rustix::fs::memfd_create(c"order", MemfdFlags::CLOEXEC).doing("making an order")?;
-    let mut memory = File::from(memory);
-    memory.write_all(&order).and_then(|()| memory.rewind()).doing("writing an order")?;
+pub fn spawn(program: &Path, stage: &Stage) -> Result<Spawned, SandboxError> {
+    let memory = in_memory(stage)?;
     let flags = SocketFlags::CLOEXEC;
     let (control, inner_control) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).doing("making a socket")?;
     let pipe = || pipe_with(PipeFlags::CLOEXEC).doing("making a pipe");
     let ((inner_stdin, stdin), (stdout, inner_stdout), (stderr, inner_stderr)) = (pipe()?, pipe()?, pipe()?);
-    let (report, inner_report) = if report {
-        let (read, write) = pipe()?;
-        (Some(read), Some(write))
-    } else {
-        (None, None)
-    };
+    let (report, inner_report) = pipe()?;
 
     // Copies with high numbers, so that putting one in its place cannot overwrite another.
     let high = |fd: &dyn AsFd| fcntl_dupfd_cloexec(fd.as_fd(), 64).doing("copying a descriptor");
-    let mut places = vec![
+    let places = [
         (high(&inner_stdin)?, 0),
         (high(&inner_stdout)?, 1),
         (high(&inner_stderr)?, 2),
         (high(&inner_control)?, CONTROL_FD),
-        (high(&memory)?, SPEC_FD),
+        (high(&memory)?, STAGE_FD),
+        (high(&inner_report)?, REPORT_FD),
     ];
-    if let Some(report) = &inner_report {
-        places.push((high(report)?, REPORT_FD));
-    }
     let pid = posix_spawn(program, &places).doing("starting the launcher")?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).doing("watching the launcher")?;
     Ok(Spawned { pid, pidfd, control, stdin, stdout, stderr, report })

@@ -1,4 +1,5 @@
-//! What the service tells the launcher, and what the launcher tells the service.
+//! What the service tells the launcher, and what the launcher tells the service: first how to put a sandbox up, then,
+//! when that stands, what runs in it.
 
 use std::path::PathBuf;
 
@@ -8,24 +9,36 @@ use serde::{Deserialize, Serialize};
 pub const INIT_ARGUMENT: &str = "sandbox-init";
 /// The launcher's end of the control socket.
 pub const CONTROL_FD: i32 = 3;
-/// The file with the [`Spec`].
-pub const SPEC_FD: i32 = 4;
+/// The file with the [`Stage`].
+pub const STAGE_FD: i32 = 4;
 /// Where a worker writes its report; descriptor 3 within the worker.
 pub const REPORT_FD: i32 = 5;
 /// The user that a program is, in its own view.
 pub const INNER_UID: u32 = 1000;
 
-/// One sandbox, wholly described.
+/// How a sandbox is put up, before it is known what will run in it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Spec {
+pub struct Stage {
     /// The user to become first; set where the service is root.
     pub drop_to: Option<(u32, u32)>,
     /// The control groups to join.
     pub cgroups: Vec<PathBuf>,
-    /// The workspace; an empty one where there is none.
-    pub lower: Option<PathBuf>,
+    /// The folder of all working copies, where the sandbox takes its own from it by name: an ordinary user's service
+    /// cannot hand a tree over.
+    pub copies: Option<PathBuf>,
     /// Further folders of the host that programs see, read-only, at their own place.
     pub expose: Vec<PathBuf>,
+    /// Bytes of /tmp.
+    pub tmp_bytes: u64,
+    /// Files in memory are refused, since nothing else bounds them.
+    pub refuse_memory_files: bool,
+}
+
+/// What runs in a sandbox that stands. Comes as a file in memory, with the workspace's tree where that is handed over.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Go {
+    /// The workspace that is seen.
+    pub lower: Lower,
     /// What to run.
     pub payload: Payload,
     /// A file to put into the workspace's view before the program starts: name and content.
@@ -34,6 +47,19 @@ pub struct Spec {
     pub env: Vec<(String, String)>,
     /// The limits that the launcher itself sets.
     pub limits: Limits,
+    /// The size of the terminal that the program has as its input and output: columns and rows.
+    pub terminal: Option<(u16, u16)>,
+}
+
+/// Where a sandbox gets its workspace from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lower {
+    /// It has none, and sees an empty one.
+    None,
+    /// A tree that comes along.
+    Tree,
+    /// The folder of this name among the working copies.
+    Copy(String),
 }
 
 /// What runs in a sandbox.
@@ -55,12 +81,24 @@ pub struct Limits {
     pub disk_bytes: u64,
     /// Files that the workspace's view may grow by.
     pub disk_files: u64,
-    /// Bytes of /tmp.
-    pub tmp_bytes: u64,
     /// Processes and threads.
     pub processes: u64,
     /// Bytes of data of one process; set where no control group bounds memory.
     pub data_bytes: Option<u64>,
+}
+
+/// What the service asks of a sandbox's first process while a program runs. Each is answered by a [`Note`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    /// Connect to a port of the sandbox's own network. Answered by `Dialed`.
+    Dial {
+        /// Comes back with the answer.
+        id: u64,
+        /// The port.
+        port: u16,
+    },
+    /// Tell the ports on which programs listen. Answered by `Ports`.
+    Ports,
 }
 
 /// What the launcher tells the service.
@@ -68,11 +106,23 @@ pub struct Limits {
 pub enum Note {
     /// The first process of the sandbox was made; its pidfd comes along.
     First,
-    /// Everything stands and the program starts now; the workspace's upper layer comes along.
-    Ready {
+    /// The sandbox stands and waits for its [`Go`].
+    Armed {
         /// The version of Landlock that is enforced; 0 where there is none.
         landlock_abi: i32,
     },
+    /// The program starts now. The workspace's upper layer and its merged view come along, and the terminal's end
+    /// where there is a terminal.
+    Ready,
+    /// A connection that was asked for; it comes along, or the errno does.
+    Dialed {
+        /// The id of the question.
+        id: u64,
+        /// What the kernel said; 0 where the connection came along. It may still be on its way.
+        errno: i32,
+    },
+    /// The ports on which programs listen, in order.
+    Ports(Vec<u16>),
     /// A step failed; nothing was run.
     Failed {
         /// Which.

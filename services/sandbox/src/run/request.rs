@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::{Deps, runtime_of};
+use super::Deps;
 use crate::{
     engine::{Engine, FsOp, Isolation, Job, Program},
     error::SandboxError,
+    process::runtimes,
     store::Hash,
 };
 
@@ -57,6 +58,8 @@ pub struct Request {
     pub function: String,
     /// Operations on files.
     pub ops: Vec<FsOp>,
+    /// The program's input stays open for more.
+    pub keep_stdin_open: bool,
 }
 
 impl Request {
@@ -101,10 +104,16 @@ pub(super) async fn job(
     request: &Request,
 ) -> Result<(Job, Option<Hash>), SandboxError> {
     check_strings(request)?;
+    if request.keep_stdin_open && !engine.takes_more_input() {
+        return Err(invalid("/keepStdinOpen", "const", "this engine gives a program all its input at once"));
+    }
     let (program, module_sha256) = program(deps, user_id, request).await?;
     let runtime = match request.runtime.as_str() {
         _ if request.engine != "run" => request.engine.strip_prefix("micro:").unwrap_or_default().to_owned(),
-        "" => runtime_of(&program).to_owned(),
+        "" => match &program {
+            Program::Path(path) => runtimes::of_file(path).to_owned(),
+            _ => "python".to_owned(),
+        },
         runtime => runtime.to_owned(),
     };
     let limits = deps.limits;
@@ -130,6 +139,7 @@ pub(super) async fn job(
         program,
         runtime,
         stdin: Bytes::copy_from_slice(request.stdin.as_bytes()),
+        more: None,
         args: request.args.clone(),
         env: request.env.clone(),
         function: request.function.clone(),

@@ -3,11 +3,12 @@
 use std::pin::Pin;
 
 use async_stream::try_stream;
+use bytes::Bytes;
 use devstudio_kit::{Fault, Reason};
 use devstudio_proto::sandbox::v1::{
     CancelRunRequest, CancelRunResponse, GetRunRequest, GetRunResponse, ListEnginesRequest,
     ListEnginesResponse, ListRunsRequest, ListRunsResponse, RunExecRequest, RunExecResponse,
-    StreamExecRequest, StreamExecResponse, sandbox_service_server::SandboxService,
+    StreamExecRequest, StreamExecResponse, WriteInputRequest, WriteInputResponse, sandbox_service_server::SandboxService,
     stream_exec_response::Event,
 };
 use tokio::sync::mpsc;
@@ -60,6 +61,17 @@ impl SandboxService for Sandbox {
             yield next(Event::Result(pack::finished(finished)));
         };
         Ok(Response::new(Box::pin(messages)))
+    }
+
+    async fn write_input(
+        &self,
+        request: Request<WriteInputRequest>,
+    ) -> Result<Response<WriteInputResponse>, Status> {
+        let (user_id, message) = person(request)?;
+        let exec_id = pack::id(&message.exec_id, "/execId")?;
+        let pieces = [Bytes::from(message.data), Bytes::from(message.text)];
+        self.dispatcher.input(user_id, exec_id, pieces, message.close).await.map_err(status)?;
+        Ok(Response::new(WriteInputResponse {}))
     }
 
     async fn cancel_run(

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What a run's changes came to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Synced {
     /// Paths that were stored or removed.
     pub changed: Vec<String>,

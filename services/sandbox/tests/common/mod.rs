@@ -71,6 +71,7 @@ pub fn job(program: Program, runtime: &str) -> Job {
         program,
         runtime: runtime.to_owned(),
         stdin: Default::default(),
+        more: None,
         args: Vec::new(),
         env: BTreeMap::new(),
         function: String::new(),

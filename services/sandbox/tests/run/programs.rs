@@ -176,13 +176,13 @@ async fn output_arrives_while_the_program_runs() {
     let ran =
         run(&*engine, &python("import sys, time\nprint(1)\ntime.sleep(0.3)\nprint(2, file=sys.stderr)"))
             .await;
-    assert!(matches!(ran.events[0], Event::Started));
+    assert!(matches!(ran.events[0], Event::Started { .. }));
     let times: Vec<u32> = ran
         .events
         .iter()
         .filter_map(|event| match event {
             Event::Output { at_ms, .. } => Some(*at_ms),
-            Event::Started => None,
+            Event::Started { .. } => None,
         })
         .collect();
     assert!(times.len() >= 2 && times[times.len() - 1] >= times[0] + 250, "{times:?}");
