@@ -18,7 +18,7 @@ pub use self::bundle::View;
 use crate::{
     engine::{Facts, Isolation, Job, Outcome, Status},
     error::{Doing as _, SandboxError},
-    fs::private_folder,
+    fs::{private_folder, remove_tree},
     process::{
         cgroup::{Bounds, Cgroups, Group},
         changes::Change,
@@ -138,8 +138,8 @@ impl Gvisor {
             tracing::warn!(%error, id, "a container could not be deleted");
         }
         drop(group);
-        if let Err(error) = std::fs::remove_dir_all(bundle)
-            && error.kind() != std::io::ErrorKind::NotFound
+        if !bundle.as_os_str().is_empty()
+            && let Err(error) = remove_tree(bundle)
         {
             tracing::warn!(%error, id, "a container's folder could not be removed");
         }

@@ -79,7 +79,7 @@ impl Trees {
         // Copies of an earlier service may be behind in ways that nobody knows any more.
         for entry in std::fs::read_dir(&root).doing("listing working copies")? {
             let path = entry.doing("listing working copies")?.path();
-            std::fs::remove_dir_all(&path).doing("removing an old working copy")?;
+            fs::remove_tree(&path)?;
         }
         let (copies, made) = (Mutex::default(), AtomicU64::new(0));
         let hub = Hub::start(store.clone());

@@ -4,6 +4,7 @@
 //! What it compiled it hands back before any of the module's code runs; the service keeps that under the hash of the
 //! very module it sent, so a module can at most spoil its own entry.
 
+mod calls;
 pub mod order;
 mod stdio;
 mod tunables;

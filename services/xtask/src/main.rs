@@ -9,6 +9,7 @@ mod dist;
 mod fetch;
 mod r#gen;
 mod house;
+mod prove;
 mod report;
 mod running;
 mod setup;
@@ -39,6 +40,8 @@ enum Command {
     },
     /// Run all tests: Rust, llm-node, the Studio, journeys over the running whole, a browser.
     Test(test::Args),
+    /// Run the proofs with their full counts, and write their figures into docs/proofs.md.
+    Prove(prove::Args),
     /// Everything that must hold without running: format, lints, contract, generated code, licences, house rules.
     Check(check::Args),
     /// Check the house rules only.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Up { args } => up::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Prove(args) => prove::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Tidy => tidy::run(),
         Command::Gen => r#gen::run(),

@@ -152,7 +152,7 @@ pub fn release() -> anyhow::Result<PathBuf> {
 }
 
 /// MicroVMs are built in where they could start: the processor shows virtualisation, and /dev/kvm may be opened.
-fn has_virtualisation() -> bool {
+pub fn has_virtualisation() -> bool {
     let flags = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     flags.split_whitespace().any(|flag| flag == "vmx" || flag == "svm")
         && fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok()

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     engine::Job,
     error::{Doing as _, SandboxError},
-    fs::{Jail, JailPath, RESERVED_PREFIX, WORK_DIR},
+    fs::{Jail, JailPath, RESERVED_PREFIX, WORK_DIR, walk},
     process::{changes::Change, runtimes::Runtime, spec::INNER_UID},
 };
 
@@ -63,19 +63,14 @@ impl View {
         fs::write(self.bundle.join("config.json"), config.to_string()).doing(doing)
     }
 
-    /// Bytes of the copy of the workspace.
+    /// Bytes of the copy of the workspace; without end where folders stand in each other deeper than can be counted.
     pub fn used_bytes(&self) -> u64 {
-        fn of(folder: &Path) -> u64 {
-            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-            entries
-                .map(|entry| match entry.metadata() {
-                    Ok(about) if about.is_dir() => of(&entry.path()),
-                    Ok(about) => std::os::unix::fs::MetadataExt::blocks(&about) * 512,
-                    Err(_) => 0,
-                })
-                .sum()
+        let mut bytes = 0;
+        match walk(&self.work(), |_, about| bytes += about.st_blocks as u64 * 512) {
+            Ok(false) => u64::MAX,
+            // It is looked at again in a moment.
+            Ok(true) | Err(_) => bytes,
         }
-        of(&self.work())
     }
 
     /// What differs between the workspace and the container's copy of it.
@@ -87,9 +82,10 @@ impl View {
             None => BTreeMap::new(),
         };
         let (mut written, mut rejected) = (Vec::new(), Vec::new());
-        walk(&self.work(), "", &mut |raw| {
-            if raw.starts_with(RESERVED_PREFIX) {
-                return Ok(());
+        let whole = walk(&self.work(), |raw, about| {
+            let raw = &*String::from_utf8_lossy(raw);
+            if raw.starts_with(RESERVED_PREFIX) || is_folder(about) {
+                return;
             }
             let read = JailPath::file(raw).and_then(|path| Ok((work.read(&path)?, path)));
             match read {
@@ -109,8 +105,10 @@ impl View {
                     rejected.push(Change::Rejected { path: raw.to_owned(), why });
                 }
             }
-            Ok(())
         })?;
+        if !whole {
+            rejected.push(Change::Rejected { path: "*".to_owned(), why: "PATH_FORBIDDEN".to_owned() });
+        }
         let removed = before.into_keys().map(Change::Removed);
         Ok(removed.chain(written).chain(rejected).collect())
     }
@@ -118,30 +116,16 @@ impl View {
 
 fn files_below(folder: &Path) -> Result<Vec<JailPath>, SandboxError> {
     let mut files = Vec::new();
-    walk(folder, "", &mut |path| {
-        files.extend(JailPath::file(path));
-        Ok(())
+    walk(folder, |path, about| {
+        if !is_folder(about) {
+            files.extend(std::str::from_utf8(path).ok().and_then(|path| JailPath::file(path).ok()));
+        }
     })?;
     Ok(files)
 }
 
-/// Calls `found` for everything below a folder that is not a folder itself.
-fn walk(
-    folder: &Path,
-    prefix: &str,
-    found: &mut impl FnMut(&str) -> Result<(), SandboxError>,
-) -> Result<(), SandboxError> {
-    for entry in fs::read_dir(folder).doing("listing a container's folder")? {
-        let entry = entry.doing("listing a container's folder")?;
-        let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        // The kind of the entry itself: no link is followed.
-        if entry.file_type().doing("listing a container's folder")?.is_dir() {
-            walk(&entry.path(), &format!("{path}/"), found)?;
-        } else {
-            found(&path)?;
-        }
-    }
-    Ok(())
+fn is_folder(about: &rustix::fs::Stat) -> bool {
+    rustix::fs::FileType::from_raw_mode(about.st_mode) == rustix::fs::FileType::Directory
 }
 
 /// The configuration of a container (OCI).

@@ -83,8 +83,12 @@ pub fn since(upper: &OwnedFd, marks: &mut Marks) -> Result<Vec<Change>, SandboxE
         left_bytes: MAX_CHANGED_BYTES,
         before: std::mem::take(&mut marks.0),
         now: HashMap::new(),
+        folders: Vec::new(),
     };
     walk.folder(upper, "")?;
+    while let Some((path, known)) = walk.folders.pop() {
+        walk.inner(upper, path, known)?;
+    }
     let Walk { changes, before, now, .. } = walk;
     let gone = before.keys().filter(|path| !now.contains_key(*path)).filter_map(|path| JailPath::file(path).ok());
     let mut gone: Vec<JailPath> = gone.collect();
@@ -99,6 +103,9 @@ struct Walk {
     left_bytes: u64,
     before: HashMap<String, Mark>,
     now: HashMap<String, Mark>,
+    /// Folders to read, and whether they are known. They may stand in each other as deep as a path goes, so none is
+    /// kept open while another is read.
+    folders: Vec<(JailPath, bool)>,
 }
 
 impl Walk {
@@ -144,7 +151,7 @@ impl Walk {
                 FileType::RegularFile => self.file(checked, stat.st_size as u64),
                 FileType::Directory => {
                     let same = known.is_some_and(|known| known.inode == mark.inode);
-                    self.inner(folder, raw, checked, same)?;
+                    self.folders.push((checked, same));
                 }
                 FileType::Symlink => self.reject(path, "SYMLINK_FORBIDDEN"),
                 _ => self.reject(path, "PATH_FORBIDDEN"),
@@ -153,16 +160,10 @@ impl Walk {
         Ok(())
     }
 
-    fn inner(
-        &mut self,
-        folder: &OwnedFd,
-        name: &std::ffi::CStr,
-        path: JailPath,
-        known: bool,
-    ) -> Result<(), SandboxError> {
+    fn inner(&mut self, upper: &OwnedFd, path: JailPath, known: bool) -> Result<(), SandboxError> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let inner = match rustix::fs::openat2(folder, name, flags, Mode::empty(), inside) {
+        let inner = match rustix::fs::openat2(upper, path.as_str(), flags, Mode::empty(), inside) {
             Ok(inner) => inner,
             Err(error) => {
                 self.reject(path.to_string(), error.to_string());

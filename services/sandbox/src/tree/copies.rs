@@ -50,7 +50,7 @@ struct Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if self.retired.load(Ordering::Acquire)
-            && let Err(error) = std::fs::remove_dir_all(&self.path)
+            && let Err(error) = crate::fs::remove_tree(&self.path)
         {
             tracing::warn!(%error, "an old working copy could not be removed");
         }

@@ -121,6 +121,10 @@ impl Worker {
     }
 
     fn instantiate(&self, store: &mut Store, engine: Engine, module: &Module) -> Result<Instance, Verdict> {
+        if module.custom_sections("dylink.0").next().is_some() {
+            // wasmer would put such modules together in a way of its own, with all its calls.
+            return Err(Verdict::Failed("modules of several parts are not run".to_owned()));
+        }
         if !wasmer_wasix::is_wasi_module(module) && !wasmer_wasix::is_wasix_module(module) {
             return Instance::new(store, module, &wasmer::Imports::new()).map_err(|error| match error {
                 wasmer::InstantiationError::Start(trap) => trapped(&trap),
@@ -141,9 +145,9 @@ impl Worker {
             tty: None,
             read_only_journals: Vec::new(),
             writable_journals: Vec::new(),
-            instantiation_hooks: Vec::new(),
+            instantiation_hooks: vec![Arc::new(super::calls::Allowed)],
         };
-        // No folder of any kind is opened for the module.
+        // No folder of any kind is opened for the module, and what wasmer opens by itself it cannot reach: see `calls`.
         let built = WasiEnvBuilder::new("module")
             .args(if self.order.function.is_empty() { self.order.args.clone() } else { Vec::new() })
             .envs(self.order.env.clone())

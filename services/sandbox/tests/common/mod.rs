@@ -1,6 +1,8 @@
 //! What the tests of the engines share: a sandbox of this machine, and runs told in one line.
 #![allow(dead_code)]
 
+pub mod proof;
+
 use std::{
     collections::BTreeMap,
     future::Future,
@@ -116,6 +118,24 @@ pub struct Ran {
     pub events: Vec<Event>,
 }
 
+impl Ran {
+    /// Its output as it is.
+    pub fn stdout_bytes(&self) -> Vec<u8> {
+        self.bytes(Stream::Stdout)
+    }
+
+    fn bytes(&self, wanted: Stream) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for event in &self.events {
+            match event {
+                Event::Output { stream, data, .. } if *stream == wanted => bytes.extend_from_slice(data),
+                _ => {}
+            }
+        }
+        bytes
+    }
+}
+
 pub async fn try_run(engine: &dyn Engine, job: &Job) -> Result<Ran, SandboxError> {
     let (mut sink, mut receiver) = Sink::new();
     let mut events = Vec::new();
@@ -132,18 +152,10 @@ pub async fn try_run(engine: &dyn Engine, job: &Job) -> Result<Ran, SandboxError
     while let Ok(event) = receiver.try_recv() {
         events.push(event);
     }
-    let text = |wanted| {
-        let mut bytes = Vec::new();
-        for event in &events {
-            match event {
-                Event::Output { stream, data, .. } if *stream == wanted => bytes.extend_from_slice(data),
-                _ => {}
-            }
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
-    let (stdout, stderr) = (text(Stream::Stdout), text(Stream::Stderr));
-    Ok(Ran { outcome, stdout, stderr, events })
+    let mut ran = Ran { outcome, stdout: String::new(), stderr: String::new(), events };
+    ran.stdout = String::from_utf8_lossy(&ran.bytes(Stream::Stdout)).into_owned();
+    ran.stderr = String::from_utf8_lossy(&ran.bytes(Stream::Stderr)).into_owned();
+    Ok(ran)
 }
 
 pub async fn run(engine: &dyn Engine, job: &Job) -> Ran {

@@ -1,150 +1,8 @@
-//! Programs that mean harm (TX2 to TX9).
+//! Programs that look for a way out: network, host, kernel (TX7, TX8).
 
-use std::{
-    os::unix::net::UnixListener,
-    time::{Duration, Instant},
-};
+use std::os::unix::net::UnixListener;
 
-use devstudio_sandbox::{engine::Status, process::pump::MAX_OUTPUT_BYTES};
-
-use crate::{
-    cgroup,
-    common::{processes_with, python, run, run_engine, until},
-};
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fork_bomb_stays_small_and_leaves_nothing() {
-    let Some(engine) = run_engine("a_fork_bomb_stays_small_and_leaves_nothing").await else { return };
-    let marker = format!("bomb-{}", std::process::id());
-    let mut bomb = python(
-        "import os, time\nn = 0\nfor _ in range(500):\n  try:\n    if os.fork() == 0: time.sleep(60)\n    n += 1\n  \
-         except OSError: pass\nprint(n, flush=True)\ntime.sleep(60)",
-    );
-    (bomb.timeout, bomb.args) = (Duration::from_secs(2), vec![marker.clone()]);
-    let engine_ = engine.clone();
-    let running = tokio::spawn(async move { run(&*engine_, &bomb).await });
-    until("the bomb has started", 5, || processes_with(&marker) > 8).await;
-    let mut most = 0;
-    while !running.is_finished() {
-        most = most.max(processes_with(&marker));
-        tokio::task::yield_now().await;
-    }
-    let ran = running.await.expect("a run");
-    assert_eq!(ran.outcome.status, Status::Timeout, "{ran:?}");
-    assert!(most <= 64, "{most} processes at most");
-    assert!(ran.stdout.trim().parse::<usize>().is_ok_and(|n| n < 64), "{}", ran.stdout);
-    assert_eq!(processes_with(&marker), 0, "none is left");
-    assert_eq!(run(&*engine, &python("print(1)")).await.stdout, "1\n", "the next run works");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn memory_bombs_of_many_processes_and_of_files_in_memory_end() {
-    let Some(engine) = run_engine("memory_bombs_of_many_processes_and_of_files_in_memory_end").await else {
-        return;
-    };
-    let many = "import os, time\nfor _ in range(6):\n  if os.fork() == 0:\n    x = []\n    while True: x.append(bytearray(4 << 20))\ntime.sleep(20)";
-    let shm = "b = b'x' * (1 << 20)\nwith open('/dev/shm/f', 'wb') as f:\n  for _ in range(60): f.write(b)\n\
-               with open('/tmp/f', 'wb') as f:\n  for _ in range(60): f.write(b)\nx = bytearray(64 << 20)\nprint('all')";
-    for (what, code) in [("many processes", many), ("files in memory", shm)] {
-        let mut bomb = python(code);
-        (bomb.memory_bytes, bomb.timeout) = (96 << 20, Duration::from_secs(15));
-        let ran = run(&*engine, &bomb).await;
-        if cgroup(&engine) {
-            assert_eq!(ran.outcome.status, Status::OutOfMemory, "{what}: {ran:?}");
-        } else {
-            eprintln!("SKIPPED {what}: memory is only watched here ({:?})", ran.outcome.status);
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_output_is_cut_and_ended() {
-    let Some(engine) = run_engine("a_flood_of_output_is_cut_and_ended").await else { return };
-    let before = resident();
-    let started = Instant::now();
-    let ran = run(&*engine, &python("while True: print('y' * 1000)")).await;
-    assert!(ran.outcome.truncated && ran.stdout.len() == MAX_OUTPUT_BYTES, "{:?}", ran.outcome);
-    assert_eq!(ran.outcome.status, Status::Signaled);
-    assert!(started.elapsed() < Duration::from_secs(10));
-    let grown = resident().saturating_sub(before);
-    assert!(grown < 60 << 20, "resident memory grew by {grown} bytes");
-    let ran = run(&*engine, &python("print('y' * 2_000_000)")).await;
-    assert!(
-        ran.outcome.truncated && ran.outcome.status == Status::Succeeded,
-        "a talkative one may finish: {ran:?}"
-    );
-}
-
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").expect("/proc");
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("pages") * 4096
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_the_programs_own() {
-    let Some(engine) = run_engine("a_full_disk_is_the_programs_own").await else { return };
-    let free = || rustix::fs::statvfs("/tmp").expect("a file system").f_bavail;
-    let before = free();
-    let code = r"
-import errno
-for place in ['/tmp/work', '/tmp', '/dev/shm']:
-    n = 0
-    try:
-        while n < 200:
-            with open(f'{place}/f{n}', 'wb') as f: f.write(b'x' * (1 << 20))
-            n += 1
-    except OSError as e:
-        print(place, 50 < n < 70, e.errno == errno.ENOSPC)
-    import os
-    for i in range(n + 1):
-        try: os.remove(f'{place}/f{i}')
-        except OSError: pass
-n = 0
-try:
-    while n < 20000:
-        open('/tmp/work' f'/i{n}', 'w').close()
-        n += 1
-except OSError as e:
-    print('inodes', n <= 10010, e.errno == errno.ENOSPC)
-";
-    let ran = run(&*engine, &python(code)).await;
-    assert_eq!(
-        ran.stdout, "/tmp/work True True\n/tmp True True\n/dev/shm True True\ninodes True True\n",
-        "{:?} {}",
-        ran.outcome.status, ran.stderr
-    );
-    let lost = before.saturating_sub(free()) * 4096;
-    assert!(lost < 32 << 20, "{lost} bytes of the host are gone");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn loops_sleepers_and_daemons_are_gone_with_their_run() {
-    let Some(engine) = run_engine("loops_sleepers_and_daemons_are_gone_with_their_run").await else { return };
-    let marker = format!("stay-{}", std::process::id());
-    let limit = Duration::from_millis(700);
-    for code in [
-        "while True: pass",
-        "import time; time.sleep(600)",
-        "import signal, time\nfor s in (15, 2, 1): signal.signal(s, signal.SIG_IGN)\ntime.sleep(600)",
-        "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)",
-    ] {
-        let mut job = python(code);
-        (job.timeout, job.args) = (limit, vec![marker.clone()]);
-        let ran = run(&*engine, &job).await;
-        assert_eq!(ran.outcome.status, Status::Timeout, "{code}");
-        assert!(ran.outcome.wall < limit + Duration::from_secs(1), "{code}: {:?}", ran.outcome.wall);
-        assert_eq!(processes_with(&marker), 0, "{code}");
-    }
-    let mut daemon = python(
-        "import os, sys, time\nif os.fork() == 0:\n  os.setsid()\n  if os.fork() == 0:\n    time.sleep(600)\n  os._exit(0)\nprint('left')",
-    );
-    daemon.args = vec![marker.clone()];
-    let started = Instant::now();
-    let ran = run(&*engine, &daemon).await;
-    assert_eq!((ran.stdout.as_str(), ran.outcome.status), ("left\n", Status::Succeeded));
-    assert!(started.elapsed() < Duration::from_secs(10), "a daemon that holds the output delays nothing");
-    assert_eq!(processes_with(&marker), 0, "and is gone");
-}
+use crate::common::{proof::figure, python, run, run_engine};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_network_is_reached() {
@@ -174,12 +32,19 @@ def tried(family, kind, address, protocol=0):
 I, I6, U, S, D = socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.SOCK_STREAM, socket.SOCK_DGRAM
 for args in [(I, S, ('127.0.0.1', {tcp})), (I, D, ('127.0.0.1', {udp})), (I6, S, ('::ffff:127.0.0.1', {tcp})),
              (I6, S, ('::1', {tcp})), (I, S, ('169.254.169.254', 80)), (I, D, ('127.0.0.53', 53)),
-             (U, S, '\0{name}'), (U, S, '{path}')]:
+             (I6, S, ('fd00:ec2::254', 80)), (I, S, ('0.0.0.0', {tcp})), (I, D, ('192.0.2.1', 53)),
+             (U, S, '\0{name}'), (U, S, '{path}'), (U, S, '/run/systemd/private'), (U, S, '/var/run/docker.sock')]:
     print(tried(*args))
-for family in (40, 38, 17, 15, 31):
+# every family that a kernel may know: vsock, packet, key, bluetooth, algorithms, …
+opened = []
+for family in set(range(48)) - {{int(U), int(I), int(I6), 16}}:
+    for kind in (S, D, socket.SOCK_RAW, socket.SOCK_SEQPACKET):
+        try: opened.append((family, socket.socket(family, kind) and int(kind)))
+        except OSError: pass
+print('opened', opened)
+for family in (I, I6):
     try:
-        socket.socket(family, socket.SOCK_RAW if family == 17 else socket.SOCK_STREAM)
-        print('OPEN', family)
+        socket.socket(family, socket.SOCK_RAW, 1); print('RAW')
     except OSError: print('no')
 try:
     socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9); print('AUDIT')
@@ -196,9 +61,12 @@ print('own loopback works')
         path = path.display(),
     );
     let ran = run(&*engine, &python(&code)).await;
-    assert_eq!(ran.stdout, format!("{}own loopback works\n", "no\n".repeat(15)), "{ran:?}");
+    let (ways, refused) = (13, "no\n".repeat(13));
+    let rest = "opened []\nno\nno\nno\nno\nown loopback works\n";
+    assert_eq!(ran.stdout, format!("{refused}{rest}"), "{ran:?}");
     udp.set_nonblocking(true).expect("a setting");
     assert!(udp.recv(&mut [0; 8]).is_err(), "nothing arrived by UDP");
+    figure("TX7", format!("{ways} addresses, 44 families of sockets, raw and netlink: 0 reached"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,6 +93,8 @@ print(json.dumps({
     'kcore': cat('/proc/kcore')[:1], 'cmdline': cat('/proc/cmdline'),
     'writes': [write(p) for p in ('/x', '/usr/x', '/etc/x', '/etc/passwd', '/dev/x', '/proc/sys/kernel/hostname',
                                   '/bin/x', '/proc/sysrq-trigger')],
+    'status': [l.split()[1] for l in cat('/proc/self/status').split('\n')
+               if l.split(':')[0] in ('CapBnd', 'NoNewPrivs', 'Seccomp')],
     'mounts': [l for l in cat('/proc/self/mountinfo').split('\n') if 'devstudio' in l],
 }))";
     // A secret in the service's own environment and an open file are what must not be inherited.
@@ -251,6 +121,15 @@ print(json.dumps({
     assert_eq!(seen["cmdline"], "");
     assert!(seen["writes"].as_array().is_some_and(|all| all.iter().all(|one| one == "no")), "{seen}");
     assert_eq!(seen["mounts"], serde_json::json!([]), "{seen}");
+    assert_eq!(
+        seen["status"],
+        serde_json::json!(["0000000000000000", "1", "2"]),
+        "no rights, no new ones, a filter"
+    );
+    figure(
+        "TX8",
+        "4 variables, 2 processes, 8 places to write refused, no capability, nothing of the host's data",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -312,4 +191,5 @@ t = threading.Thread(target=print, args=('thread',)); t.start(); t.join()
             "thread"
         ],
     );
+    figure("TX8", "25 dangerous calls and x32 numbers refused or killed; shell, threads and processes work");
 }

@@ -8,7 +8,11 @@ use devstudio_sandbox::{
     process::{Factory, Process},
 };
 
-use crate::common::{all, processes_with, python, run, run_engine, settings, try_run, until};
+use crate::common::{
+    all, processes_with,
+    proof::{counts, figure, in_a_process_of_its_own},
+    python, run, run_engine, settings, try_run, until,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_and_dropping_end_a_run_at_once() {
@@ -38,38 +42,110 @@ async fn cancelling_and_dropping_end_a_run_at_once() {
     until("it is gone", 2, || processes_with(&marker) == 0).await;
 }
 
+/// What a process leaves on the machine: its mounts, descriptors, children, files, and the groups of an instance.
+#[derive(Debug, PartialEq, Eq)]
+struct Left {
+    mounts: usize,
+    descriptors: usize,
+    children: usize,
+    files: usize,
+    groups: usize,
+}
+
+impl Left {
+    fn now(instance: &str) -> Self {
+        let entries = |place: &std::path::Path| std::fs::read_dir(place).into_iter().flatten().count();
+        let own = |place: &str| entries(std::path::Path::new(place));
+        let children = std::fs::read_dir("/proc/self/task").expect("/proc").flatten().map(|task| {
+            let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            text.split_whitespace().count()
+        });
+        Self {
+            mounts: std::fs::read_to_string("/proc/self/mounts").expect("/proc").lines().count(),
+            descriptors: own("/proc/self/fd"),
+            children: children.sum(),
+            files: entries(&std::env::temp_dir()),
+            groups: groups_of(instance),
+        }
+    }
+}
+
+/// A hundred runs in a process of their own, with a temporary folder of their own: then all that is left is theirs.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_runs_leave_nothing_behind() {
-    let test = "a_hundred_runs_leave_nothing_behind";
+#[ignore = "a part of a_hundred_runs_take_fair_turns_and_leave_nothing_behind"]
+async fn a_service_with_a_hundred_runs() {
+    if std::env::var_os("DEVSTUDIO_TEST_ALONE").is_none() {
+        return;
+    }
+    const PEOPLE: usize = 5;
+    const PLACES: usize = 8;
+    let rounds = counts(100, 500);
     let mut own = settings("hundred");
     own.disk_bytes = 8 << 20;
     let instance = own.instance.clone();
-    let factory = match Factory::probe(own).await {
-        Ok(factory) => factory,
-        Err(remedy) => {
-            eprintln!("SKIPPED {test}: {remedy}");
-            return;
-        }
-    };
+    let factory = Factory::probe(own).await.expect("the parent has tried");
     let engine = Process::new(Ok(factory), Isolation::Process).await;
-    let queue = devstudio_sandbox::run::queue::Queue::new(8, 200);
-    let mounts = || std::fs::read_to_string("/proc/self/mounts").expect("/proc").lines().count();
-    let before = mounts();
-    let rounds = 100;
+    run(&engine, &python("print(1)")).await;
+    let before = Left::now(&instance);
+    let queue = devstudio_sandbox::run::queue::Queue::new(PLACES, rounds);
+    let turns = std::sync::Mutex::new(Vec::new());
+    let started = Instant::now();
+    // All of the first person's come first: a line without turns would make the others wait for them.
     let outputs = all((0..rounds).map(|n| {
-        let (engine, queue) = (&engine, &queue);
+        let (engine, queue, turns) = (&engine, &queue, &turns);
+        let person = n / (rounds / PEOPLE);
         async move {
-            let _place = queue.place(uuid::Uuid::from_u128(n % 5)).await.expect("a place");
+            let _place = queue.place(uuid::Uuid::from_u128(person as u128)).await.expect("a place");
+            turns.lock().expect("no test has failed").push(person);
             run(engine, &python(&format!("print({n} * 2)"))).await.stdout
         }
     }))
     .await;
+    let took = started.elapsed();
     for (n, output) in outputs.iter().enumerate() {
         assert_eq!(*output, format!("{}\n", n * 2));
     }
-    assert_eq!(mounts(), before, "no mount is left");
+    let turns = turns.into_inner().expect("no test has failed");
+    // Once all wait, they take turns until the first has none left.
+    let together = (rounds / PEOPLE - PLACES) * PEOPLE;
+    let mut unfair = 0;
+    for end in PLACES..=PLACES + together {
+        let of = |person| turns[PLACES..end].iter().filter(|turn| **turn == person).count();
+        let counts: Vec<usize> = (0..PEOPLE).map(of).collect();
+        unfair = unfair.max(counts.iter().max().expect("five") - counts.iter().min().expect("five"));
+    }
+    assert!(unfair <= 2, "somebody was {unfair} turns ahead: {turns:?}");
+    let mut after = Left::now(&instance);
+    until("nothing is left", 5, || {
+        after = Left::now(&instance);
+        after.groups == 0 && after.descriptors <= before.descriptors && after.children == 0
+    })
+    .await;
+    assert_eq!(after, before);
     assert_eq!(processes_with(&instance), 0);
-    assert_eq!(groups_of(&instance), 0, "no control group is left");
+    figure(
+        "TX13",
+        format!(
+            "{rounds} runs of {PEOPLE} in {took:.1?}, at most {unfair} turn ahead; left: {after:?} as before"
+        ),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_runs_take_fair_turns_and_leave_nothing_behind() {
+    let test = "a_hundred_runs_take_fair_turns_and_leave_nothing_behind";
+    if run_engine(test).await.is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = folder.path().to_str().expect("a path of text").to_owned();
+    tokio::task::spawn_blocking(move || {
+        let env = [("DEVSTUDIO_TEST_ALONE", "1"), ("TMPDIR", &place)];
+        in_a_process_of_its_own("lives::a_service_with_a_hundred_runs", &env)
+    })
+    .await
+    .expect("nothing is left");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "no file of it is left");
 }
 
 /// Control groups of an instance, in all places where they may be.
@@ -112,25 +188,37 @@ async fn when_the_service_is_killed_its_runs_go_with_it() {
     if run_engine(test).await.is_none() {
         return;
     }
-    let marker = format!("killed-{}", std::process::id());
-    let program = std::env::current_exe().expect("this program");
-    let mut service = std::process::Command::new(program)
-        .args(["--ignored", "--exact", "lives::a_service_that_will_be_killed"])
-        .env("DEVSTUDIO_TEST_MARKER", &marker)
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("a service");
-    until("its program runs", 20, || processes_with(&marker) >= 8).await;
-    service.kill().expect("a kill");
-    service.wait().expect("an end");
-    let killed = Instant::now();
-    until("all is gone", 5, || processes_with(&marker) == 0).await;
-    eprintln!("gone {:?} after the service was killed", killed.elapsed());
-    let mut own = settings("killed");
-    own.instance = marker.clone();
-    Factory::probe(own).await.expect("it starts again");
-    assert_eq!(groups_of(&marker), 0, "what was left is swept at the next start");
+    let rounds = counts(1, 10);
+    let (mut slowest, mut swept) = (Duration::ZERO, Duration::ZERO);
+    for round in 0..rounds {
+        let marker = format!("killed-{}-{round}", std::process::id());
+        let program = std::env::current_exe().expect("this program");
+        let mut service = std::process::Command::new(program)
+            .args(["--ignored", "--exact", "lives::a_service_that_will_be_killed"])
+            .env("DEVSTUDIO_TEST_MARKER", &marker)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("a service");
+        until("its program runs", 20, || processes_with(&marker) >= 8).await;
+        service.kill().expect("a kill");
+        service.wait().expect("an end");
+        let killed = Instant::now();
+        until("all is gone", 5, || processes_with(&marker) == 0).await;
+        slowest = slowest.max(killed.elapsed());
+        let mut own = settings("killed");
+        own.instance = marker.clone();
+        let again = Instant::now();
+        Factory::probe(own).await.expect("it starts again");
+        swept = swept.max(again.elapsed());
+        assert_eq!(groups_of(&marker), 0, "what was left is swept at the next start");
+    }
+    figure(
+        "TX14",
+        format!(
+            "run: {rounds} kills: 8 processes gone within {slowest:?}, groups swept in a start of {swept:?}"
+        ),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

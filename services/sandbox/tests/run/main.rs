@@ -1,8 +1,10 @@
 //! The engine `run` against real programs and real attacks (TX2 to TX10, TX13, TX14).
 
 mod attacks;
+mod bombs;
 #[path = "../common/mod.rs"]
 mod common;
+mod leaks;
 mod lives;
 mod programs;
 

@@ -1,45 +1,16 @@
-//! The engine `wasm` against good modules and hostile ones (TX11).
-
-mod common;
+//! Good modules, and hostile ones of a few lines.
 
 use std::{path::Path, time::Duration};
 
-use common::{job, run, settings, until, workspace};
-use devstudio_sandbox::{
-    engine::{Engine as _, Isolation, Job, Program, Status},
-    process::Factory,
-    wasm::{Settings, Wasm},
+use devstudio_sandbox::engine::{Engine as _, Isolation, Program, Status};
+
+use crate::{
+    common::{job, run, until, workspace},
+    engine, engine_with, module, text,
 };
 
-const ADD: &[u8] = include_bytes!("../../../tests/fixtures/wasm/add.wasm");
-const ADD_TEXT: &str = include_str!("../../../tests/fixtures/wasm/add.wat");
-
-async fn engine_with(test: &str, fuel: u64, warm: bool) -> Option<(Wasm, tempfile::TempDir)> {
-    let cache = tempfile::tempdir().expect("a temporary folder");
-    let factory = match Factory::probe(settings("wasm")).await {
-        Ok(factory) => factory,
-        Err(remedy) => {
-            eprintln!("SKIPPED {test}: {remedy}");
-            return None;
-        }
-    };
-    let settings = Settings { cache: cache.path().join("wasm"), fuel, warm };
-    Some((Wasm::new(Ok(factory), settings).expect("an engine"), cache))
-}
-
-async fn engine(test: &str) -> Option<(Wasm, tempfile::TempDir)> {
-    engine_with(test, 1 << 40, false).await
-}
-
-fn module(bytes: impl AsRef<[u8]>) -> Job {
-    let mut job = job(Program::Module(bytes.as_ref().to_vec().into()), "");
-    job.memory_bytes = 64 << 20;
-    job
-}
-
-fn text(wat: &str) -> Job {
-    module(wat::parse_str(wat).expect("good text"))
-}
+const ADD: &[u8] = include_bytes!("../../../../tests/fixtures/wasm/add.wasm");
+const ADD_TEXT: &str = include_str!("../../../../tests/fixtures/wasm/add.wat");
 
 #[test]
 fn the_fixture_is_its_source() {
