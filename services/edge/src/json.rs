@@ -189,11 +189,18 @@ fn same(a: &str, b: &str) -> bool {
     a == b || path(a).is_some_and(|found| Some(found) == path(b))
 }
 
-/// The method of a name.
+/// The method of a name. One that takes a stream is for other doors than JSON's.
 pub fn find(name: &str) -> Result<&'static Method, Fault> {
     let unknown =
         || Fault::new(Reason::UnknownMethod, format!("there is no method {name}")).with("method", name);
-    Index::get().by_name(name).ok_or_else(unknown)
+    let method = Index::get().by_name(name).ok_or_else(unknown)?;
+    match method.instead() {
+        Some(instead) => {
+            let message = format!("{name} takes a stream, which JSON cannot send; use {instead}");
+            Err(Fault::new(Reason::NotSupported, message).with("method", name).with("instead", instead))
+        }
+        None => Ok(method),
+    }
 }
 
 async fn answer(

@@ -56,6 +56,14 @@ pub struct Config {
     #[arg(long, env = "DEVSTUDIO_WORKSPACES", default_value_t = 100,
         value_parser = clap::value_parser!(u32).range(1..=100000))]
     pub workspaces: u32,
+    /// MiB of one upload.
+    #[arg(long, env = "DEVSTUDIO_UPLOAD_MIB", default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub upload_mib: u32,
+    /// MiB of all uploads of a person. They are kept for a day.
+    #[arg(long, env = "DEVSTUDIO_UPLOADS_MIB", default_value_t = 256,
+        value_parser = clap::value_parser!(u32).range(1..=1048576))]
+    pub uploads_mib: u32,
     /// Operations that a WebAssembly module may do.
     #[arg(long, env = "DEVSTUDIO_WASM_FUEL", default_value_t = 100_000_000_000)]
     pub wasm_fuel: u64,
@@ -80,6 +88,8 @@ impl Default for Config {
             workspace_quota_mib: 256,
             workspace_files: 10_000,
             workspaces: 100,
+            upload_mib: 64,
+            uploads_mib: 256,
             wasm_fuel: 100_000_000_000,
             sandbox_init: None,
         }

@@ -5,6 +5,7 @@
 //! process, `micro` by gVisor or a virtual machine. What it changed comes back into its workspace through [`tree`],
 //! the one writer. [`fs`] is the jail through which every file of a workspace is touched.
 
+pub mod archive;
 mod config;
 mod edit;
 pub mod engine;
@@ -22,6 +23,7 @@ mod search;
 mod service;
 pub mod store;
 pub mod tree;
+pub mod uploads;
 pub mod wasm;
 mod watch;
 
@@ -33,8 +35,9 @@ use std::{
 
 use devstudio_kit::{clock::Clock, logs::Log, server::MAX_MESSAGE_BYTES};
 use devstudio_proto::sandbox::v1::{
-    lock_service_server::LockServiceServer, sandbox_service_server::SandboxServiceServer,
-    snapshot_service_server::SnapshotServiceServer, workspace_service_server::WorkspaceServiceServer,
+    archive_service_server::ArchiveServiceServer, lock_service_server::LockServiceServer,
+    sandbox_service_server::SandboxServiceServer, snapshot_service_server::SnapshotServiceServer,
+    workspace_service_server::WorkspaceServiceServer,
 };
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
@@ -51,6 +54,7 @@ use self::{
     run::{Dispatcher, queue::Queue},
     store::Store,
     tree::{Quota, Trees},
+    uploads::Uploads,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -89,6 +93,7 @@ pub struct Deps {
 pub struct Sandbox {
     dispatcher: Dispatcher,
     trees: Trees,
+    uploads: Uploads,
 }
 
 impl Sandbox {
@@ -123,6 +128,11 @@ impl Sandbox {
             workspaces: config.workspaces,
         };
         let trees = Trees::new(store.clone(), clock.clone(), stop, folder.join("ws"), owner, quota)?;
+        let limits = uploads::Limits {
+            upload_bytes: u64::from(config.upload_mib) * MIB,
+            person_bytes: u64::from(config.uploads_mib) * MIB,
+        };
+        let uploads = Uploads::new(store.clone(), clock.clone(), limits);
         let wasm = wasm::Settings { cache: folder.join("wasm"), fuel: config.wasm_fuel, warm: true };
         let micro = micro::Settings { folder: folder.join("micro"), process: settings };
         let registry = Registry::default()
@@ -150,11 +160,12 @@ impl Sandbox {
             },
             instance,
         });
-        tokio::spawn(sweep(dispatcher.clone(), time::Duration::days(config.run_keep_days.into())));
-        Ok(Self { dispatcher, trees })
+        let keep = time::Duration::days(config.run_keep_days.into());
+        tokio::spawn(sweep(dispatcher.clone(), uploads.clone(), keep));
+        Ok(Self { dispatcher, trees, uploads })
     }
 
-    /// SandboxService, WorkspaceService, LockService and SnapshotService, to be laid under `kit::server::guarded`.
+    /// SandboxService, WorkspaceService, LockService, SnapshotService and ArchiveService, to be laid under `kit::server::guarded`.
     pub fn routes(&self) -> Routes {
         let sandbox = SandboxServiceServer::new(service::Sandbox { dispatcher: self.dispatcher.clone() })
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -170,11 +181,17 @@ impl Sandbox {
         let locks = LockServiceServer::new(trees.clone())
             .accept_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Gzip);
+        let archives = ArchiveServiceServer::new(service::Archives::new(trees.clone(), self.uploads.clone()))
+            .max_decoding_message_size(MAX_MESSAGE_BYTES);
         let snapshots = SnapshotServiceServer::new(trees)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
             .accept_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Gzip);
-        Routes::new(sandbox).add_service(workspaces).add_service(locks).add_service(snapshots)
+        Routes::new(sandbox)
+            .add_service(workspaces)
+            .add_service(locks)
+            .add_service(snapshots)
+            .add_service(archives)
     }
 
     /// The engines of this machine.
@@ -193,9 +210,13 @@ pub async fn routes(deps: Deps) -> Result<Routes, SandboxError> {
     Ok(Sandbox::start(deps).await?.routes())
 }
 
-async fn sweep(dispatcher: Dispatcher, keep: time::Duration) {
+async fn sweep(dispatcher: Dispatcher, uploads: Uploads, keep: time::Duration) {
     loop {
-        let wait = match dispatcher.sweep(keep).await {
+        let swept = async {
+            dispatcher.sweep(keep).await?;
+            uploads.sweep().await.map(drop)
+        };
+        let wait = match swept.await {
             Ok(()) => SWEEP_EVERY,
             Err(error) => {
                 tracing::debug!(%error, "old runs could not be swept yet");

@@ -1,5 +1,6 @@
 //! The doors of the sandbox: unpack each call, have it done, pack the answer.
 
+mod archives;
 mod files;
 mod locks;
 mod runs;
@@ -10,7 +11,7 @@ use time::OffsetDateTime;
 use tonic::{Request, Status};
 use uuid::Uuid;
 
-pub(crate) use self::runs::Sandbox;
+pub(crate) use self::{archives::Archives, runs::Sandbox};
 use crate::{error::SandboxError, lock::Writer, pack, tree::Trees};
 
 const PAGE_SIZE: i32 = 50;
@@ -52,7 +53,7 @@ pub(crate) struct Workspaces {
 
 impl Workspaces {
     /// The workspace that is meant.
-    async fn resolve(&self, user_id: Uuid, workspace_id: &str) -> Result<Uuid, Status> {
+    pub(crate) async fn resolve(&self, user_id: Uuid, workspace_id: &str) -> Result<Uuid, Status> {
         let workspace_id = pack::optional_id(workspace_id, "/workspaceId")?;
         self.trees.resolve(user_id, workspace_id).await.map_err(status)
     }
