@@ -68,7 +68,10 @@ async fn a_fork_bomb_in_gvisor_is_bounded_and_leaves_nothing() {
     }
     assert!(most <= 64 + 8, "{most} processes of the host");
     assert!(late < Duration::from_secs(2), "{late:?}");
-    figure("TX2", format!("gVisor: 2 bombs, {most} processes of the host at most, gone {late:?} after their time"));
+    figure(
+        "TX2",
+        format!("gVisor: 2 bombs, {most} processes of the host at most, gone {late:?} after their time"),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,8 +88,14 @@ async fn memory_bombs_in_gvisor_end_at_their_own_limit() {
             "many processes",
             "import os, time\nfor _ in range(4):\n  if os.fork() == 0:\n    x = []\n    while True: x.append(bytearray(4 << 20))\ntime.sleep(20)",
         ),
-        ("files in memory", "b = b'x' * (1 << 20)\nn = 0\nwhile True:\n  n += 1\n  with open(f'/dev/shm/{n}', 'wb') as f:\n    for _ in range(60): f.write(b)"),
-        ("memfd", "import os\nb = b'x' * (1 << 20)\nfds = []\nwhile True:\n  fds.append(os.memfd_create('m'))\n  for _ in range(32): os.write(fds[-1], b)"),
+        (
+            "files in memory",
+            "b = b'x' * (1 << 20)\nn = 0\nwhile True:\n  n += 1\n  with open(f'/dev/shm/{n}', 'wb') as f:\n    for _ in range(60): f.write(b)",
+        ),
+        (
+            "memfd",
+            "import os\nb = b'x' * (1 << 20)\nfds = []\nwhile True:\n  fds.append(os.memfd_create('m'))\n  for _ in range(32): os.write(fds[-1], b)",
+        ),
     ];
     let mut told = Vec::new();
     for (what, text) in kinds {
@@ -140,7 +149,13 @@ async fn loops_sleepers_and_daemons_in_gvisor_are_gone_with_their_run() {
     assert_eq!((ran.stdout.as_str(), ran.outcome.status), ("left\n", Status::Succeeded), "{ran:?}");
     let id = daemon.exec_id.to_string();
     until("no process of it is left", 3, || processes_with(&id) == 0).await;
-    figure("TX6", format!("gVisor: {runs} runs of {} kinds, stopped {late:?}, all gone {gone:.1?} after their time", kinds.len()));
+    figure(
+        "TX6",
+        format!(
+            "gVisor: {runs} runs of {} kinds, stopped {late:?}, all gone {gone:.1?} after their time",
+            kinds.len()
+        ),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -306,7 +321,10 @@ async fn when_the_service_is_killed_its_containers_are_reaped() {
     assert!(reaped < Duration::from_secs(5), "{reaped:?}");
     until("no folder of it is left", 2, || bundles(folder.path()) == 0).await;
     drop(engines);
-    figure("TX14", format!("gVisor: a container of a killed service is gone {reaped:.1?} after the next start"));
+    figure(
+        "TX14",
+        format!("gVisor: a container of a killed service is gone {reaped:.1?} after the next start"),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
