@@ -379,7 +379,8 @@ pub fn remove_tree(folder: &Path) -> Result<(), SandboxError> {
     let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else {
         return Err(SandboxError::Internal(format!("{} cannot be removed", folder.display())));
     };
-    let name = CString::new(name.as_encoded_bytes()).map_err(|error| SandboxError::Internal(error.to_string()))?;
+    let name =
+        CString::new(name.as_encoded_bytes()).map_err(|error| SandboxError::Internal(error.to_string()))?;
     match rustix::fs::open(parent, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(parent) => remove_entry(&parent, &name),
         Err(Errno::NOENT) => Ok(()),
@@ -430,7 +431,10 @@ fn open_folder(folder: &OwnedFd, name: &CStr) -> Result<OwnedFd, SandboxError> {
     rustix::fs::openat(folder, name, flags, Mode::empty()).doing("opening a folder")
 }
 
-fn each(folder: &OwnedFd, mut found: impl FnMut(&CStr) -> Result<(), SandboxError>) -> Result<(), SandboxError> {
+fn each(
+    folder: &OwnedFd,
+    mut found: impl FnMut(&CStr) -> Result<(), SandboxError>,
+) -> Result<(), SandboxError> {
     for entry in Dir::read_from(folder).doing("listing a folder")? {
         let entry = entry.doing("listing a folder")?;
         let name = entry.file_name();

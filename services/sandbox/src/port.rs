@@ -8,7 +8,9 @@ use std::{
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-use crate::{error::SandboxError, process::dialer::Dialer, run::Dispatcher, terminal::Terminals, tree::Trees};
+use crate::{
+    error::SandboxError, process::dialer::Dialer, run::Dispatcher, terminal::Terminals, tree::Trees,
+};
 
 /// The most names that are kept; the oldest goes for a new one.
 const MOST_NAMES: usize = 10_000;
@@ -74,7 +76,8 @@ impl Ports {
 
     fn places(&self, user_id: Uuid) -> Vec<(Place, Uuid, Dialer)> {
         let terminals = self.0.terminals.reachable(user_id).into_iter();
-        let terminals = terminals.map(|(id, workspace_id, dialer)| (Place::Terminal(id), workspace_id, dialer));
+        let terminals =
+            terminals.map(|(id, workspace_id, dialer)| (Place::Terminal(id), workspace_id, dialer));
         let runs = self.0.dispatcher.reachable(user_id).into_iter();
         terminals.chain(runs.map(|run| (Place::Run(run.exec_id), run.workspace_id, run.dialer))).collect()
     }
@@ -144,7 +147,8 @@ fn new_name() -> Result<String, SandboxError> {
     let mut filled = 0;
     while filled < chance.len() {
         let more = rustix::rand::getrandom(&mut chance[filled..], rustix::rand::GetRandomFlags::empty());
-        filled += more.map_err(|error| SandboxError::Internal(format!("no chance from the system: {error}")))?;
+        filled +=
+            more.map_err(|error| SandboxError::Internal(format!("no chance from the system: {error}")))?;
     }
     Ok(chance.iter().map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()])).collect())
 }

@@ -280,12 +280,14 @@ impl Factory {
         let Some(folder) = folder else { return Ok((Lower::None, None, None)) };
         if self.drop_to.is_some() {
             let tree = mounts::clone_tree(folder, "taking the workspace");
-            let refused = |step: spec::Step| StartError::Step { step: step.step.to_owned(), errno: step.errno };
+            let refused =
+                |step: spec::Step| StartError::Step { step: step.step.to_owned(), errno: step.errno };
             return Ok((Lower::Tree, Some(tree.map_err(refused)?), None));
         }
         match (folder.parent(), folder.file_name().and_then(|name| name.to_str())) {
             (Some(parent), Some(name)) => {
-                let apart = (self.copies.get().map(PathBuf::as_path) != Some(parent)).then(|| parent.to_owned());
+                let apart =
+                    (self.copies.get().map(PathBuf::as_path) != Some(parent)).then(|| parent.to_owned());
                 Ok((Lower::Copy(name.to_owned()), None, apart))
             }
             _ => Err(SandboxError::Internal("a workspace without a name".to_owned()).into()),

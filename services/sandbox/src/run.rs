@@ -227,7 +227,11 @@ impl Dispatcher {
         let closed = SandboxError::State { why: "the program's input is closed" };
         let input = match self.running().get_mut(&exec_id) {
             Some(live) if live.user_id == user_id => {
-                if close { live.input.take() } else { live.input.clone() }
+                if close {
+                    live.input.take()
+                } else {
+                    live.input.clone()
+                }
             }
             _ => return Err(SandboxError::NotFound { what: "run" }),
         };

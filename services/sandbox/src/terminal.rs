@@ -226,7 +226,8 @@ impl Terminals {
             return Err(SandboxError::IsolationUnavailable {
                 wanted: self.0.deps.minimum.name().to_owned(),
                 offered: Isolation::Process.name().to_owned(),
-                remedy: "terminals run in processes; an admin allows it by DEVSTUDIO_RUN_MIN_ISOLATION".to_owned(),
+                remedy: "terminals run in processes; an admin allows it by DEVSTUDIO_RUN_MIN_ISOLATION"
+                    .to_owned(),
             });
         }
         let workspace_id = trees.resolve(user_id, wish.workspace_id).await?;
@@ -293,7 +294,9 @@ impl Terminals {
     fn make_room(&self, user_id: Uuid) -> Result<(), SandboxError> {
         let now = self.0.deps.clock.now();
         let mut open = self.open_ones();
-        open.retain(|_, terminal| terminal.asides.borrow().ended.is_none_or(|ended| now - ended.at < KEEP_ENDED));
+        open.retain(|_, terminal| {
+            terminal.asides.borrow().ended.is_none_or(|ended| now - ended.at < KEEP_ENDED)
+        });
         let most = self.0.deps.limits.most;
         let own = open.values().filter(|terminal| terminal.user_id == user_id);
         let running = own.filter(|terminal| terminal.asides.borrow().ended.is_none()).count();
@@ -514,7 +517,8 @@ impl Ears {
             let room = match self.window_bytes {
                 0 => u64::MAX,
                 bytes => {
-                    let shown = self.shared.readers().shown.get(&self.id).map_or(self.at, |window| window.shown);
+                    let shown =
+                        self.shared.readers().shown.get(&self.id).map_or(self.at, |window| window.shown);
                     bytes.saturating_sub(self.at.saturating_sub(shown))
                 }
             };
@@ -554,7 +558,11 @@ fn size((columns, rows): (u16, u16)) -> (u16, u16) {
 /// The shell of this machine.
 fn shell() -> Vec<String> {
     let bash = std::path::Path::new("/bin/bash").exists();
-    if bash { ["/bin/bash", "-i"].map(str::to_owned).into() } else { vec!["/bin/sh".to_owned(), "-i".to_owned()] }
+    if bash {
+        ["/bin/bash", "-i"].map(str::to_owned).into()
+    } else {
+        vec!["/bin/sh".to_owned(), "-i".to_owned()]
+    }
 }
 
 /// What a terminal's program finds in its environment beside what every program does.

@@ -313,6 +313,45 @@ mod tests {
         assert!(with_row(&both, "TX2", "| TX2 | c |").ends_with("| TX1 | b |\n| TX2 | c |\n"));
     }
 
+    /// Names of functions in the clone's Rust files.
+    fn functions() -> std::collections::HashSet<String> {
+        let mut names = std::collections::HashSet::new();
+        for folder in ["services", "tests"] {
+            for entry in walkdir::WalkDir::new(house::root().join(folder)).into_iter().flatten() {
+                if entry.path().extension().is_none_or(|end| end != "rs") {
+                    continue;
+                }
+                let text = fs::read_to_string(entry.path()).expect("a text");
+                names.extend(
+                    text.split("fn ").skip(1).filter_map(|rest| rest.split('(').next()).map(str::to_owned),
+                );
+            }
+        }
+        names
+    }
+
+    #[test]
+    fn every_test_that_the_threat_model_names_is_there() {
+        let functions = functions();
+        let text = fs::read_to_string(house::root().join("docs/SECURITY.md")).expect("it is there");
+        let named = text.split('`').skip(1).step_by(2).filter(|word| word.matches('_').count() >= 3);
+        let named: Vec<&str> = named
+            .filter(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
+            .collect();
+        assert!(named.len() > 60, "{named:?}");
+        let missing: Vec<&&str> = named.iter().filter(|name| !functions.contains(**name)).collect();
+        assert!(missing.is_empty(), "{missing:#?}");
+    }
+
+    #[test]
+    fn every_test_that_a_proof_names_is_there() {
+        let functions = functions();
+        let filters = PROOFS.iter().flat_map(|proof| proof.tests).flat_map(|tests| tests.filters);
+        let missing: Vec<_> =
+            filters.filter(|name| !name.ends_with("::") && !functions.contains(**name)).collect();
+        assert!(missing.is_empty(), "{missing:#?}");
+    }
+
     #[test]
     fn proofs_are_found_by_name_in_any_case() {
         let names = |names: &[&str]| wanted(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());

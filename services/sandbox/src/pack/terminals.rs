@@ -92,10 +92,5 @@ pub fn port(port: Port) -> proto::Port {
         Place::Terminal(id) => (id.to_string(), String::new()),
         Place::Run(id) => (String::new(), id.to_string()),
     };
-    proto::Port {
-        port: port.port.into(),
-        workspace_id: port.workspace_id.to_string(),
-        terminal_id,
-        exec_id,
-    }
+    proto::Port { port: port.port.into(), workspace_id: port.workspace_id.to_string(), terminal_id, exec_id }
 }

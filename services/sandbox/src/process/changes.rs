@@ -90,7 +90,8 @@ pub fn since(upper: &OwnedFd, marks: &mut Marks) -> Result<Vec<Change>, SandboxE
         walk.inner(upper, path, known)?;
     }
     let Walk { changes, before, now, .. } = walk;
-    let gone = before.keys().filter(|path| !now.contains_key(*path)).filter_map(|path| JailPath::file(path).ok());
+    let gone =
+        before.keys().filter(|path| !now.contains_key(*path)).filter_map(|path| JailPath::file(path).ok());
     let mut gone: Vec<JailPath> = gone.collect();
     gone.sort();
     marks.0 = now;

@@ -12,8 +12,8 @@ use std::{
 use bytes::Bytes;
 use rustix::{
     net::{
-        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-        recvmsg, sendmsg,
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+        SendFlags, recvmsg, sendmsg,
     },
     process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, pidfd_send_signal, waitid},
 };
@@ -200,17 +200,13 @@ impl Armed {
     }
 
     /// Starts a program in it. `tree` is the workspace, where the order says that it comes along.
-    pub async fn go(
-        mut self,
-        go: &Go,
-        tree: Option<OwnedFd>,
-        bounds: Bounds,
-    ) -> Result<Running, StartError> {
+    pub async fn go(mut self, go: &Go, tree: Option<OwnedFd>, bounds: Bounds) -> Result<Running, StartError> {
         if let Some(group) = &self.hold.group {
             group.set(bounds).doing("setting limits")?;
         }
         let order = spawn::in_memory(go)?;
-        let fds: Vec<_> = [Some(order.as_fd()), tree.as_ref().map(|tree| tree.as_fd())].into_iter().flatten().collect();
+        let fds: Vec<_> =
+            [Some(order.as_fd()), tree.as_ref().map(|tree| tree.as_fd())].into_iter().flatten().collect();
         send(&self.control, b"go", &fds)?;
         drop((order, tree));
         let starting = async {
@@ -322,7 +318,8 @@ impl Running {
 
     /// Lets the program work to its end, whatever that is. Afterwards nothing of it is left.
     pub async fn finish(self, work: Work<'_>) -> Result<Ending, SandboxError> {
-        let Self { mut hold, control, stdin, stdout, stderr, report, upper, dialer, mut questions, .. } = self;
+        let Self { mut hold, control, stdin, stdout, stderr, report, upper, dialer, mut questions, .. } =
+            self;
         let Work { stdin: input, more, timeout, watched_memory_bytes, cancel, sink } = work;
         let started = Instant::now();
         sink.start(Some(dialer)).await;

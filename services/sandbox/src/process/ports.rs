@@ -67,10 +67,8 @@ const MAX_PORTS: usize = 200;
 
 /// The TCP ports on which somebody in this network listens, in order.
 pub fn listening() -> Vec<u16> {
-    let mut ports: Vec<u16> = TABLES
-        .iter()
-        .flat_map(|table| read(&std::fs::read_to_string(table).unwrap_or_default()))
-        .collect();
+    let mut ports: Vec<u16> =
+        TABLES.iter().flat_map(|table| read(&std::fs::read_to_string(table).unwrap_or_default())).collect();
     ports.sort_unstable();
     ports.dedup();
     ports.truncate(MAX_PORTS);

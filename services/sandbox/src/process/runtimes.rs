@@ -95,7 +95,9 @@ const KINDS: [Kind; 7] = [
         programs: &["gcc", "clang", "cc"],
         extensions: &["c"],
         ask: &["-dumpfullversion", "-dumpversion"],
-        how: How::Compiled("{} -O1 -Wall -pipe -o /tmp/home/program \"$0\" -lm && exec /tmp/home/program \"$@\""),
+        how: How::Compiled(
+            "{} -O1 -Wall -pipe -o /tmp/home/program \"$0\" -lm && exec /tmp/home/program \"$@\"",
+        ),
         sample: C_MAIN,
     },
     Kind {
@@ -111,7 +113,9 @@ const KINDS: [Kind; 7] = [
         programs: &["rustc"],
         extensions: &["rs"],
         ask: &["--print", "sysroot"],
-        how: How::Compiled("{} --edition 2024 -O -o /tmp/home/program \"$0\" && exec /tmp/home/program \"$@\""),
+        how: How::Compiled(
+            "{} --edition 2024 -O -o /tmp/home/program \"$0\" && exec /tmp/home/program \"$@\"",
+        ),
         sample: "fn main() {}\n",
     },
 ];
@@ -130,7 +134,9 @@ pub fn candidates() -> Vec<Runtime> {
     let mut found: Vec<Runtime> = Vec::new();
     for kind in &KINDS {
         let mut asked: Vec<PathBuf> = Vec::new();
-        for program in kind.programs.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))) {
+        for program in
+            kind.programs.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        {
             if asked.contains(&program) || !program.is_file() {
                 continue;
             }
@@ -190,9 +196,18 @@ fn ask(kind: &Kind, program: &Path) -> Option<Runtime> {
         How::Directly(before) => {
             std::iter::once(executable).chain(before.iter().map(|&argument| argument.to_owned())).collect()
         }
-        How::Compiled(script) => ["/bin/sh".to_owned(), "-c".to_owned(), script.replace("{}", &executable)].into(),
+        How::Compiled(script) => {
+            ["/bin/sh".to_owned(), "-c".to_owned(), script.replace("{}", &executable)].into()
+        }
     };
-    Some(Runtime { name: kind.name, version, argv, extension: kind.extensions[0], expose, sample: kind.sample })
+    Some(Runtime {
+        name: kind.name,
+        version,
+        argv,
+        extension: kind.extensions[0],
+        expose,
+        sample: kind.sample,
+    })
 }
 
 /// Runs a program of the host for its answer, for at most five seconds.

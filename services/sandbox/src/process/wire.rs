@@ -8,8 +8,8 @@ use std::{
 };
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
 };
 
 use super::spec::{Ask, CONTROL_FD, Go, Note, Step};
@@ -43,12 +43,8 @@ fn hear(text: &mut [u8]) -> Result<Option<(usize, Vec<OwnedFd>)>, Step> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut extra = RecvAncillaryBuffer::new(&mut space);
     loop {
-        let heard = recvmsg(
-            control(),
-            &mut [std::io::IoSliceMut::new(text)],
-            &mut extra,
-            RecvFlags::CMSG_CLOEXEC,
-        );
+        let heard =
+            recvmsg(control(), &mut [std::io::IoSliceMut::new(text)], &mut extra, RecvFlags::CMSG_CLOEXEC);
         return match heard {
             Ok(message) if message.bytes == 0 => Ok(None),
             Ok(message) => {

@@ -8,8 +8,8 @@ use devstudio_kit::{Fault, Reason};
 use devstudio_proto::sandbox::v1::{
     CancelRunRequest, CancelRunResponse, GetRunRequest, GetRunResponse, ListEnginesRequest,
     ListEnginesResponse, ListRunsRequest, ListRunsResponse, RunExecRequest, RunExecResponse,
-    StreamExecRequest, StreamExecResponse, WriteInputRequest, WriteInputResponse, sandbox_service_server::SandboxService,
-    stream_exec_response::Event,
+    StreamExecRequest, StreamExecResponse, WriteInputRequest, WriteInputResponse,
+    sandbox_service_server::SandboxService, stream_exec_response::Event,
 };
 use tokio::sync::mpsc;
 use tokio_stream::Stream;

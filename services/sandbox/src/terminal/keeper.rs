@@ -143,7 +143,12 @@ struct Pace {
 
 impl Pace {
     fn new() -> Self {
-        Self { alone_left: ALONE_BYTES_A_SECOND, refilled: Instant::now(), held_since: None, held: Duration::ZERO }
+        Self {
+            alone_left: ALONE_BYTES_A_SECOND,
+            refilled: Instant::now(),
+            held_since: None,
+            held: Duration::ZERO,
+        }
     }
 
     /// How much may be read now. The fastest reader counts: one that stands still holds up nobody else, and finds a
@@ -152,10 +157,14 @@ impl Pace {
         let (written, _) = shared.ring.bounds();
         let furthest = {
             let readers = shared.readers();
-            readers.shown.values().map(|reader| {
-                let window = if reader.bytes == 0 { USUAL_WINDOW } else { reader.bytes };
-                window.saturating_sub(written.saturating_sub(reader.shown))
-            }).max()
+            readers
+                .shown
+                .values()
+                .map(|reader| {
+                    let window = if reader.bytes == 0 { USUAL_WINDOW } else { reader.bytes };
+                    window.saturating_sub(written.saturating_sub(reader.shown))
+                })
+                .max()
         };
         let room = match furthest {
             Some(room) => room,

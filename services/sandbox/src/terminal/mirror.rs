@@ -70,7 +70,9 @@ impl Mirror {
                     shared.asides.send_modify(|aside| aside.synced = news);
                 }
                 Err(SandboxError::NotFound { .. }) => return, // the workspace is gone
-                Err(error) => tracing::warn!(%error, "what a terminal changed could not be stored; trying again"),
+                Err(error) => {
+                    tracing::warn!(%error, "what a terminal changed could not be stored; trying again")
+                }
             }
             if last {
                 return;
@@ -180,7 +182,10 @@ fn put(merged: &Jail, path: &JailPath, wanted: Wanted) -> Result<(), SandboxErro
 
 /// Does something with files as the user whom they belong to: the view of a sandbox knows no other. The rights of this
 /// thread are its own again after that.
-fn as_user<T>(owner: Option<(u32, u32)>, act: impl FnOnce() -> Result<T, SandboxError>) -> Result<T, SandboxError> {
+fn as_user<T>(
+    owner: Option<(u32, u32)>,
+    act: impl FnOnce() -> Result<T, SandboxError>,
+) -> Result<T, SandboxError> {
     struct Back;
     impl Drop for Back {
         fn drop(&mut self) {

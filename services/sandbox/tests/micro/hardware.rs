@@ -43,7 +43,14 @@ async fn a_guest_that_panics_ends_its_run_only() {
     assert!(ran.outcome.wall < job.timeout + Duration::from_secs(1), "{:?}", ran.outcome.wall);
     until("no process of it is left", 5, || processes_with(&id) == 0).await;
     assert_eq!(run(&*engine, &code("python", "print(1)")).await.stdout, "1\n", "the next one runs");
-    figure("TX12", format!("a guest's panic: {} after {:.1?}, the next runs", ran.outcome.status.name(), ran.outcome.wall));
+    figure(
+        "TX12",
+        format!(
+            "a guest's panic: {} after {:.1?}, the next runs",
+            ran.outcome.status.name(),
+            ran.outcome.wall
+        ),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

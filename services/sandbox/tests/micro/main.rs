@@ -41,4 +41,3 @@ async fn engine(test: &str, name: &str) -> Option<Arc<Micro>> {
 fn code(runtime: &str, text: &str) -> Job {
     job(Program::Code(text.to_owned()), runtime)
 }
-
