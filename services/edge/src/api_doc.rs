@@ -27,7 +27,12 @@ pub fn markdown() -> String {
                 Access::Service | Access::Unspecified => "services only",
             };
             let rpc = method.path.rsplit('/').next().unwrap_or_default();
-            let streams = if method.streams { " (stream)" } else { "" };
+            let streams = match (method.takes_stream, method.streams) {
+                (true, true) => " (streams both ways; no JSON)",
+                (true, false) => " (takes a stream; no JSON)",
+                (false, true) => " (stream)",
+                (false, false) => "",
+            };
             let _ = writeln!(
                 out,
                 "| `{}`{aliases} | {rpc}{streams} | {who} | {} |",
@@ -72,6 +77,13 @@ One port serves gRPC (h2c), gRPC-web, JSON-RPC 2.0, REST names, server-sent even
   stream events, with `Accept: application/x-ndjson` lines.
 - `/stream/rpc` is a WebSocket of JSON-RPC with streams, `/stream/logs` the log on one; both take `?ticket=` from
   `auth.create_ticket`, or an Authorization header.
+- Methods that take a stream are not on /rpc, which answers NOT_SUPPORTED: `PUT /upload` is `upload.put` with the
+  content as its body (header `x-content-sha256`: the hash it must have); the WebSocket `/stream/terminal/{id}` is
+  `terminal.attach`; what `port.open` names is served at `http://<preview id>.<preview host>` (`/version` tells the
+  host). gRPC has all of them.
+- `/stream/terminal/{id}` takes `?after=<offset>&columns=…&rows=…&window=<bytes>`. Binary messages out are 8 bytes of
+  offset (big-endian) and output, text is JSON of every other event of `terminal.attach`; binary messages in are what
+  is typed, text is `{\"resize\":{\"columns\":80,\"rows\":24}}` or `{\"shownOffset\":\"4096\"}`.
 - Schemas of all parameters are in json-schemas/rpc, examples in json-schemas/examples/rpc.
 - camelCase and snake_case are read, camelCase is written. Enums are lower-case with hyphens, status words upper-case.
   64-bit numbers are texts, bytes base64, times RFC 3339.

@@ -78,7 +78,8 @@ pub async fn last(answer: &mut Answer) -> Result<Value, Fault> {
     Ok(last)
 }
 
-fn returning(metadata: &MetadataMap) -> HeaderMap {
+/// What of a service's answer travels back to the client.
+pub fn returning(metadata: &MetadataMap) -> HeaderMap {
     let all = metadata.clone().into_headers();
     let mut headers = HeaderMap::new();
     for name in RETURNING {

@@ -17,11 +17,9 @@ use devstudio_kit::{
     server::{self, Peer},
     telemetry,
 };
-use futures::{Stream, future::BoxFuture};
+use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Frame;
-use tokio::sync::broadcast;
-use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
 use tower::ServiceExt as _;
@@ -30,7 +28,6 @@ use tracing::{Instrument as _, Span, field};
 use crate::{
     guard::{Guard, Pass, Refusal, Who},
     limits::Left,
-    revocation::Gone,
     session,
 };
 
@@ -97,18 +94,30 @@ impl Door {
         pass.apply(request.headers_mut());
         let limit = match server::deadline(request.headers()) {
             Some(limit) => Some(limit),
-            None if method.streams => None,
+            None if method.streams || method.takes_stream => None,
             None => Some(UNARY_LIMIT),
         };
+        // from here on: a stream that is being sent must not outlive the access of whoever sends it
+        let streamed = method.streams || method.takes_stream;
+        let cut = pass.identity.as_ref().filter(|_| streamed).map(|identity| self.cut(identity));
         let call = self.mesh.link(method.service).oneshot(request);
-        let answer = match limit {
-            Some(limit) => tokio::time::timeout(limit, call).await,
-            None => Ok(call.await),
+        let answer = async {
+            match limit {
+                Some(limit) => tokio::time::timeout(limit, call).await,
+                None => Ok(call.await),
+            }
         };
-        let mut response = match answer {
+        let told = |answer| match answer {
             Ok(Ok(response)) => response,
-            Ok(Err(status)) => status.into_http(),
+            Ok(Err(status)) => Status::into_http(status),
             Err(_) => Status::from(server::late()).into_http(),
+        };
+        let (mut response, cut) = match cut {
+            None => (told(answer.await), None),
+            Some(mut cut) => tokio::select! {
+                answer = answer => (told(answer), Some(cut)),
+                fault = &mut cut => (Status::from(fault).into_http(), None),
+            },
         };
         session::set_cookie(method, response.headers_mut());
         insert(response.headers_mut(), REQUEST_ID_HEADER, &pass.request_id.to_string());
@@ -116,13 +125,27 @@ impl Door {
             rate_headers(response.headers_mut(), left);
         }
         span.record("latency", started.elapsed().as_secs_f64() * 1e3);
-        match pass.identity {
-            Some(identity) if method.streams => {
-                let gone = self.guard.revocations.subscribe();
-                response.map(|body| Body::new(Revocable::new(body, identity, gone, self.stop.clone())))
-            }
-            _ => response,
+        match cut {
+            Some(cut) => response.map(|body| Body::new(Revocable { body, cut, ended: false })),
+            None => response,
         }
+    }
+
+    /// Resolves when a stream of this person's has to end, and why: their access was revoked, or the edge stops.
+    fn cut(&self, identity: &Identity) -> Cut {
+        let lost = self.guard.revocations.lost(identity.clone());
+        let stop = self.stop.clone();
+        Box::pin(async move {
+            let stopped = async {
+                stop.cancelled().await;
+                tokio::time::sleep(STREAM_GRACE).await;
+            };
+            tokio::select! {
+                () = lost => Fault::new(Reason::TokenInvalid, "the access was revoked"),
+                () = stopped => Fault::new(Reason::UpstreamUnavailable, "the server stops; try again")
+                    .with("service", "edge"),
+            }
+        })
     }
 
     /// The way to a service, for the edge itself.
@@ -196,24 +219,16 @@ fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
     }
 }
 
+type Cut = Pin<Box<dyn Future<Output = Fault> + Send>>;
+
 /// A streamed answer that ends when its person loses their access or the edge stops.
 struct Revocable {
     body: Body,
-    identity: Identity,
-    gone: BroadcastStream<Gone>,
-    stopped: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+    cut: Cut,
     ended: bool,
 }
 
 impl Revocable {
-    fn new(body: Body, identity: Identity, gone: broadcast::Receiver<Gone>, stop: CancellationToken) -> Self {
-        let stopped = Box::pin(async move {
-            stop.cancelled().await;
-            tokio::time::sleep(STREAM_GRACE).await;
-        });
-        Self { body, identity, gone: BroadcastStream::new(gone), stopped, ended: false }
-    }
-
     fn end(&mut self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         self.ended = true;
         let status = Status::from(fault);
@@ -236,20 +251,8 @@ impl http_body::Body for Revocable {
         if self.ended {
             return Poll::Ready(None);
         }
-        while let Poll::Ready(Some(event)) = Pin::new(&mut self.gone).poll_next(cx) {
-            let concerns = match event {
-                Ok(gone) => gone.concerns(&self.identity),
-                Err(_lagged) => true,
-            };
-            if concerns {
-                return self.end(Fault::new(Reason::TokenInvalid, "the access was revoked"));
-            }
-        }
-        if self.stopped.as_mut().poll(cx).is_ready() {
-            return self.end(
-                Fault::new(Reason::UpstreamUnavailable, "the server stops; try again")
-                    .with("service", "edge"),
-            );
+        if let Poll::Ready(fault) = self.cut.as_mut().poll(cx) {
+            return self.end(fault);
         }
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if matches!(polled, Poll::Ready(None)) {

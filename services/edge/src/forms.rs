@@ -72,6 +72,12 @@ pub fn write(message: &DynamicMessage) -> Value {
     value
 }
 
+/// Writes a message whose type is known as JSON; `descriptor` is that type's.
+pub fn write_typed(descriptor: &MessageDescriptor, message: &impl prost::Message) -> Value {
+    let dynamic = DynamicMessage::decode(descriptor.clone(), message.encode_to_vec().as_slice());
+    dynamic.map_or(Value::Null, |dynamic| write(&dynamic))
+}
+
 /// Is the message one of ours, so that its fields are walked?
 pub fn is_house(message: &MessageDescriptor) -> bool {
     message.package_name().starts_with("devstudio.") && !message.is_map_entry()

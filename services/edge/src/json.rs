@@ -20,7 +20,7 @@ use crate::{
     MAX_JSON_BYTES,
     client::{self, Answer},
     door::{self, Door},
-    guard::{Pass, Refusal, Who},
+    guard::{Pass, Who},
     idempotency::{self, Begun},
     reply, transcode,
 };
@@ -63,7 +63,7 @@ pub async fn rpc(State(door): State<Door>, request: Request) -> Response<Body> {
     async {
         match door.guard.check(method, &headers, client, &Who::Headers).await {
             Ok(pass) => answer(&door, method, pass, &headers, call, accept).await,
-            Err(refusal) => refused(refusal, call.id.unwrap_or_default()),
+            Err(refusal) => reply::refused(refusal, call.id.unwrap_or_default()),
         }
     }
     .instrument(span)
@@ -96,9 +96,9 @@ async fn named(door: &Door, name: &str, request: Request) -> Response<Body> {
         // the guard first: whoever may not call is not read
         let pass = match door.guard.check(method, &headers, client, &Who::Headers).await {
             Ok(pass) => pass,
-            Err(refusal) => return refused(refusal, Value::Null),
+            Err(refusal) => return reply::refused(refusal, Value::Null),
         };
-        let ids = id_header(&pass);
+        let ids = reply::id_header(pass.request_id);
         let value = match parse(body).await {
             Ok(value) => value,
             Err(fault) => return reply::failure(&fault, Value::Null, ids),
@@ -189,11 +189,18 @@ fn same(a: &str, b: &str) -> bool {
     a == b || path(a).is_some_and(|found| Some(found) == path(b))
 }
 
-/// The method of a name.
+/// The method of a name. One that takes a stream is for other doors than JSON's.
 pub fn find(name: &str) -> Result<&'static Method, Fault> {
     let unknown =
         || Fault::new(Reason::UnknownMethod, format!("there is no method {name}")).with("method", name);
-    Index::get().by_name(name).ok_or_else(unknown)
+    let method = Index::get().by_name(name).ok_or_else(unknown)?;
+    match method.instead() {
+        Some(instead) => {
+            let message = format!("{name} takes a stream, which JSON cannot send; use {instead}");
+            Err(Fault::new(Reason::NotSupported, message).with("method", name).with("instead", instead))
+        }
+        None => Ok(method),
+    }
 }
 
 async fn answer(
@@ -204,7 +211,7 @@ async fn answer(
     call: Call,
     accept: Accept,
 ) -> Response<Body> {
-    let ids = id_header(&pass);
+    let ids = reply::id_header(pass.request_id);
     let id = call.id.clone().unwrap_or_default();
     let streamed = method.streams && accept != Accept::Last;
     if streamed && headers.contains_key("idempotency-key") {
@@ -342,22 +349,6 @@ async fn one(door: &Door, client: Option<IpAddr>, headers: &HeaderMap, value: Va
         Ok(result) => Some(json!({"jsonrpc": "2.0", "id": id, "result": result})),
         Err((fault, request_id)) => Some(error(id, &fault, &request_id)),
     }
-}
-
-fn refused(refusal: Refusal, id: Value) -> Response<Body> {
-    let mut headers = HeaderMap::new();
-    if let Ok(value) = HeaderValue::from_str(&refusal.request_id.to_string()) {
-        headers.insert("x-request-id", value);
-    }
-    reply::failure(&refusal.fault, id, headers)
-}
-
-fn id_header(pass: &Pass) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    if let Ok(value) = HeaderValue::from_str(&pass.request_id.to_string()) {
-        headers.insert("x-request-id", value);
-    }
-    headers
 }
 
 fn parts(request: Request) -> (Option<IpAddr>, Accept, HeaderMap, Body) {

@@ -10,6 +10,7 @@ mod guard;
 mod idempotency;
 mod json;
 mod limits;
+mod preview;
 mod probe;
 mod reply;
 mod revocation;
@@ -17,7 +18,9 @@ mod router;
 pub mod schema;
 mod session;
 mod socket;
+mod terminal;
 pub mod transcode;
+mod upload;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -37,6 +40,10 @@ pub struct Config {
     /// Further origins whose pages may call the APIs, such as https://studio.example.org.
     #[arg(long, env = "DEVSTUDIO_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
     pub cors_origins: Vec<String>,
+    /// The host below which programs of people are shown, each under a name of its own, such as preview.example.org;
+    /// all names below it must lead here. localhost when left out and this machine alone is served, else none.
+    #[arg(long, env = "DEVSTUDIO_PREVIEW_HOST", value_name = "HOST[:PORT]")]
+    pub preview_host: Option<String>,
     /// Ordinary calls a second and burst, for each person, key or address.
     #[arg(long, env = "DEVSTUDIO_RATE", default_value = "50:200", value_name = "PER_SECOND:BURST")]
     pub rate: limits::Rate,
@@ -71,6 +78,7 @@ pub async fn serve(listener: server::Listener, config: Config, mesh: Mesh, stop:
     let revocations = revocation::Revocations::watch(&mesh, stop.clone());
     let guard = guard::Guard::new(&config, mesh.clone(), revocations);
     let door = door::Door::new(guard, mesh.clone(), stop.clone());
-    let router = router::build(&config, door, mesh, stop.clone());
+    let preview_host = preview::host(&config, &listener);
+    let router = router::build(&config, door, mesh, preview_host, stop.clone());
     server::serve(listener, router, stop.cancelled_owned(), DRAIN).await;
 }

@@ -22,8 +22,9 @@ pub async fn healthz() -> Response<Body> {
 }
 
 /// `GET /version`.
-pub async fn version() -> Response<Body> {
-    let body = json!({"name": "devstudio", "version": env!("CARGO_PKG_VERSION"), "contract": "v1"});
+pub async fn version(preview_host: Option<String>) -> Response<Body> {
+    let (name, version) = ("devstudio", env!("CARGO_PKG_VERSION"));
+    let body = json!({"name": name, "version": version, "contract": "v1", "previewHost": preview_host});
     reply::json_response(StatusCode::OK, HeaderMap::new(), &body)
 }
 

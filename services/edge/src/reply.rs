@@ -4,8 +4,9 @@ use axum::body::Body;
 use devstudio_kit::{Fault, Reason, fault, telemetry};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use crate::door::seconds;
+use crate::{door::seconds, guard::Refusal};
 
 /// The error object of JSON-RPC. `request_id` is empty where a call did not come as far as getting one.
 pub fn error_object(fault: &Fault, request_id: &str) -> Value {
@@ -52,6 +53,20 @@ pub fn failure(fault: &Fault, id: Value, mut headers: HeaderMap) -> Response<Bod
         }
     }
     json_response(status, headers, &body)
+}
+
+/// An HTTP answer to a call that the guard refused.
+pub fn refused(refusal: Refusal, id: Value) -> Response<Body> {
+    failure(&refusal.fault, id, id_header(refusal.request_id))
+}
+
+/// The header that tells a call's id.
+pub fn id_header(request_id: Uuid) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
+        headers.insert("x-request-id", value);
+    }
+    headers
 }
 
 /// An HTTP answer to a call that went well. With an envelope's id the result comes in an envelope, else bare.

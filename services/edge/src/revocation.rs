@@ -92,6 +92,20 @@ impl Revocations {
         self.gone.subscribe()
     }
 
+    /// Resolves when this person, or the key that they came with, loses the access. Hears what happens from this call
+    /// on, not only from the first poll on.
+    pub fn lost(&self, identity: Identity) -> impl Future<Output = ()> + Send + use<> {
+        let mut gone = self.subscribe();
+        async move {
+            // whoever cannot follow what is revoked trusts nothing
+            while let Ok(event) = gone.recv().await {
+                if event.concerns(&identity) {
+                    return;
+                }
+            }
+        }
+    }
+
     /// Whom a credential stands for. Access tokens are checked here as long as the watch is fresh and Auth has
     /// confirmed the person once; API keys at Auth, at most twice a second.
     pub async fn identify(&self, credential: &str, request_id: Uuid) -> Result<Identity, Fault> {

@@ -8,7 +8,7 @@ use axum::{
     extract::{Request, State},
     middleware,
     response::IntoResponse as _,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use devstudio_kit::{Fault, Mesh, Reason};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
@@ -20,10 +20,17 @@ use tower_http::{
     cors::{AllowOrigin, CorsLayer},
 };
 
-use crate::{Config, assets, door::Door, json, probe, reply, socket};
+use crate::{Config, assets, door::Door, json, preview, probe, reply, socket, terminal, upload};
 
 /// The router of the edge.
-pub fn build(config: &Config, door: Door, mesh: Mesh, stop: CancellationToken) -> Router {
+pub fn build(
+    config: &Config,
+    door: Door,
+    mesh: Mesh,
+    preview_host: Option<String>,
+    stop: CancellationToken,
+) -> Router {
+    let previews = preview::Previews::new(door.clone(), preview_host.clone());
     let (reporter, health) = tonic_health::server::health_reporter();
     let follow = probe::follow(mesh.clone(), reporter);
     tokio::spawn(async move {
@@ -61,16 +68,20 @@ pub fn build(config: &Config, door: Door, mesh: Mesh, stop: CancellationToken) -
         .route("/llm/{verb}", post(json::rest))
         .route("/stream/rpc", get(socket::rpc))
         .route("/stream/logs", get(socket::logs))
+        .route("/stream/terminal/{id}", get(terminal::attach))
+        .route("/upload", put(upload::put))
         .route("/.well-known/jwks.json", jwks)
         .route("/healthz", get(probe::healthz))
         .route("/readyz", get(move || probe::readyz(readiness.clone())))
-        .route("/version", get(probe::version))
+        .route("/version", get(move || probe::version(preview_host.clone())))
         .with_state(door.clone())
         .merge(reflection)
         .merge(health)
         .fallback(move |request: Request| anything_else(door.clone(), web.clone(), request))
         .layer(middleware::from_fn(security_headers))
         .layer(cors(config))
+        // outermost: what comes by a preview's host is a stranger's, and reaches nothing of ours
+        .layer(middleware::from_fn_with_state(previews, preview::gate))
 }
 
 /// gRPC and gRPC-web by their content type; the Studio's files; else 404 in the form of the door that was knocked at.
@@ -144,7 +155,7 @@ fn cors(config: &Config) -> CorsLayer {
         |list: &[&'static str]| list.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::PUT])
         .allow_headers(names(&[
             "authorization",
             "content-type",
@@ -155,6 +166,7 @@ fn cors(config: &Config) -> CorsLayer {
             "traceparent",
             "x-api-key",
             "idempotency-key",
+            "x-content-sha256",
         ]))
         .expose_headers(names(&[
             "grpc-status",

@@ -16,7 +16,7 @@ use axum::{
 };
 use devstudio_kit::{Fault, Reason, Service, identity::Identity};
 use devstudio_proto::auth::v1::{RedeemTicketRequest, auth_service_client::AuthServiceClient};
-use futures::{SinkExt as _, StreamExt as _};
+use futures::{Sink, SinkExt as _, StreamExt as _};
 use http::{HeaderMap, Response, header};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -37,9 +37,10 @@ use crate::{
 const MAX_CALLS: usize = 64;
 /// Messages that wait for a slow reader; what comes after waits at its source.
 const QUEUE: usize = 64;
-const PING: Duration = Duration::from_secs(20);
+/// How often a socket is asked whether it lives.
+pub const PING: Duration = Duration::from_secs(20);
 /// A socket on which nothing comes, not even an answer to our pings, is dead.
-const SILENCE: Duration = Duration::from_secs(60);
+pub const SILENCE: Duration = Duration::from_secs(60);
 
 /// `GET /stream/rpc`.
 pub async fn rpc(State(door): State<Door>, request: Request) -> Response<Body> {
@@ -60,27 +61,41 @@ pub async fn logs(State(door): State<Door>, request: Request) -> Response<Body> 
 }
 
 async fn open(door: Door, request: Request, at_once: Option<(&'static str, Value)>) -> Response<Body> {
+    match enter(&door, request).await {
+        Ok(Entered { identity, client, upgrade, .. }) => {
+            upgrade.on_upgrade(move |socket| run(door, socket, identity, client, at_once))
+        }
+        Err(fault) => reply::failure(&fault, Value::Null, HeaderMap::new()),
+    }
+}
+
+/// Somebody who was let in, and whose socket opens now.
+pub struct Entered {
+    /// Who.
+    pub identity: Identity,
+    /// Where from.
+    pub client: Option<IpAddr>,
+    /// What the address says besides its path.
+    pub query: HashMap<String, String>,
+    /// Becomes the socket.
+    pub upgrade: WebSocketUpgrade,
+}
+
+/// Lets a caller in who shows a ticket for this path, or a header.
+pub async fn enter(door: &Door, request: Request) -> Result<Entered, Fault> {
     let client = door::client(&request);
     let path = request.uri().path().to_owned();
-    let ticket = query(request.uri().query().unwrap_or_default()).remove("ticket");
+    let mut query = query(request.uri().query().unwrap_or_default());
+    let ticket = query.remove("ticket");
     let (mut head, _) = request.into_parts();
-    let headers = head.headers.clone();
-    let identity = match admit(&door, &headers, ticket, &path).await {
-        Ok(identity) => identity,
-        Err(fault) => return reply::failure(&fault, Value::Null, HeaderMap::new()),
-    };
+    let identity = admit(door, &head.headers.clone(), ticket, &path).await?;
     match WebSocketUpgrade::from_request_parts(&mut head, &()).await {
-        Ok(upgrade) => upgrade
-            .max_message_size(MAX_JSON_BYTES)
-            .on_upgrade(move |socket| run(door, socket, identity, client, at_once)),
-        Err(_) => {
-            let fault = Fault::new(Reason::SchemaViolation, "this address is for WebSockets");
-            reply::failure(
-                &fault.with("pointer", "").with("keyword", "upgrade"),
-                Value::Null,
-                HeaderMap::new(),
-            )
+        Ok(upgrade) => {
+            Ok(Entered { identity, client, query, upgrade: upgrade.max_message_size(MAX_JSON_BYTES) })
         }
+        Err(_) => Err(Fault::new(Reason::SchemaViolation, "this address is for WebSockets")
+            .with("pointer", "")
+            .with("keyword", "upgrade")),
     }
 }
 
@@ -103,10 +118,15 @@ async fn admit(
         }
         return door.guard.identify(headers).await;
     };
-    let origin =
-        headers.get(header::ORIGIN).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    redeem(door, ticket, path, origin).await
+}
+
+/// Uses a ticket up and tells whose it is.
+pub async fn redeem(door: &Door, ticket: String, path: &str, origin: &str) -> Result<Identity, Fault> {
     let mut auth = AuthServiceClient::new(door.link(Service::Auth));
-    let mut request = tonic::Request::new(RedeemTicketRequest { ticket, path: path.to_owned(), origin });
+    let (path, origin) = (path.to_owned(), origin.to_owned());
+    let mut request = tonic::Request::new(RedeemTicketRequest { ticket, path, origin });
     request.set_timeout(Duration::from_secs(5));
     let answer = auth.redeem_ticket(request).await.map_err(|status| {
         let fault = Fault::from_status(&status);
@@ -191,9 +211,14 @@ async fn run(
     };
     drop(end_calls);
     if let Some((code, reason)) = close {
-        let frame = CloseFrame { code, reason: reason.into() };
-        let _ = tokio::time::timeout(Duration::from_secs(1), sink.send(Message::Close(Some(frame)))).await;
+        say_goodbye(&mut sink, code, reason).await;
     }
+}
+
+/// Tells the other end why a socket closes, if it still listens.
+pub async fn say_goodbye(sink: &mut (impl Sink<Message> + Unpin), code: u16, reason: &str) {
+    let frame = CloseFrame { code, reason: reason.to_owned().into() };
+    let _ = tokio::time::timeout(Duration::from_secs(1), sink.send(Message::Close(Some(frame)))).await;
 }
 
 impl Session {
@@ -313,7 +338,8 @@ impl Session {
     }
 }
 
-fn query(text: &str) -> HashMap<String, String> {
+/// The parameters of an address.
+pub fn query(text: &str) -> HashMap<String, String> {
     let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
     pairs.map(|(key, value)| (key.to_owned(), value.replace("%2F", "/").replace("%3A", ":"))).collect()
 }

@@ -28,8 +28,22 @@ pub struct Method {
     pub output: MessageDescriptor,
     /// It answers with a stream.
     pub streams: bool,
+    /// It takes a stream. Only gRPC has those; the edge has doors of its own for them (see [`Method::instead`]).
+    pub takes_stream: bool,
     /// Its comment in the proto.
     pub comment: String,
+}
+
+impl Method {
+    /// What to use in place of JSON, for a method that takes a stream.
+    pub fn instead(&self) -> Option<&'static str> {
+        self.takes_stream.then(|| match self.name.as_str() {
+            "upload.put" => "PUT /upload with the content as the body, or gRPC",
+            "terminal.attach" => "the WebSocket /stream/terminal/{id}, or gRPC",
+            "port.connect" => "the address that port.open gives, or gRPC",
+            _ => "gRPC",
+        })
+    }
 }
 
 /// All methods.
@@ -115,6 +129,7 @@ impl Index {
                     input: method.input(),
                     output: method.output(),
                     streams: method.is_server_streaming(),
+                    takes_stream: method.is_client_streaming(),
                     comment: comment(method.parent_file().file_descriptor_proto(), method.path()),
                 });
             }
@@ -153,5 +168,13 @@ mod tests {
             Some(Access::Admin)
         );
         assert!(start.comment.starts_with("Begins, or joins"), "{}", start.comment);
+    }
+
+    #[test]
+    fn what_takes_a_stream_says_what_to_use_in_place_of_json() {
+        let index = Index::get();
+        let put = index.by_name("upload.put").expect("it is in the contract");
+        assert!(put.takes_stream && put.instead().is_some_and(|instead| instead.contains("PUT /upload")));
+        assert_eq!(index.by_name("fs.write").expect("it is in the contract").instead(), None);
     }
 }

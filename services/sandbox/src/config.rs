@@ -76,6 +76,14 @@ pub struct Config {
     #[arg(long, env = "DEVSTUDIO_TERMINAL_DISK_MIB", default_value_t = 256,
         value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub terminal_disk_mib: u32,
+    /// MiB of one upload.
+    #[arg(long, env = "DEVSTUDIO_UPLOAD_MIB", default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub upload_mib: u32,
+    /// MiB of all uploads of a person. They are kept for a day.
+    #[arg(long, env = "DEVSTUDIO_UPLOADS_MIB", default_value_t = 256,
+        value_parser = clap::value_parser!(u32).range(1..=1048576))]
+    pub uploads_mib: u32,
     /// Operations that a WebAssembly module may do.
     #[arg(long, env = "DEVSTUDIO_WASM_FUEL", default_value_t = 100_000_000_000)]
     pub wasm_fuel: u64,
@@ -105,6 +113,8 @@ impl Default for Config {
             terminal_idle_minutes: 720,
             terminal_memory_mib: 1024,
             terminal_disk_mib: 256,
+            upload_mib: 64,
+            uploads_mib: 256,
             wasm_fuel: 100_000_000_000,
             sandbox_init: None,
         }

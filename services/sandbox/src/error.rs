@@ -102,6 +102,34 @@ pub enum SandboxError {
         /// In words.
         why: String,
     },
+    /// An upload is longer than one may be.
+    #[error("an upload has at most {limit_bytes} bytes")]
+    BodyTooLarge {
+        /// The most bytes of one.
+        limit_bytes: u64,
+    },
+    /// The sender of a stream is too slow, or gone.
+    #[error("{why}")]
+    Late {
+        /// What did not come in time.
+        why: &'static str,
+    },
+    /// An archive is damaged, or has something in it that is not unpacked.
+    #[error("{}{why}", of(entry))]
+    ArchiveInvalid {
+        /// The entry; empty where all of it is meant.
+        entry: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An entry of an archive breaks a rule of files.
+    #[error("entry {entry:?}: {error}")]
+    Entry {
+        /// The entry's name, as the archive has it.
+        entry: String,
+        /// The rule it breaks.
+        error: Box<SandboxError>,
+    },
     /// The disk is full.
     #[error("the disk is full; nothing was stored")]
     DiskFull,
@@ -168,6 +196,15 @@ pub enum SandboxError {
 }
 
 impl SandboxError {
+    /// Names the entry of an archive with which a rule was broken. Faults of our own stay what they are.
+    pub(crate) fn of_entry(self, entry: &str) -> Self {
+        match self {
+            Self::Database(_) | Self::Internal(_) | Self::Io { .. } | Self::Cancelled => self,
+            Self::ArchiveInvalid { .. } | Self::Entry { .. } => self,
+            error => Self::Entry { entry: entry.to_owned(), error: Box::new(error) },
+        }
+    }
+
     /// The reason that a client sees.
     pub fn reason(&self) -> Reason {
         match self {
@@ -183,6 +220,10 @@ impl SandboxError {
             Self::NotFound { .. } => Reason::NotFound,
             Self::AlreadyExists { .. } => Reason::AlreadyExists,
             Self::Invalid { .. } => Reason::SchemaViolation,
+            Self::BodyTooLarge { .. } => Reason::BodyTooLarge,
+            Self::Late { .. } => Reason::Deadline,
+            Self::ArchiveInvalid { .. } => Reason::ArchiveInvalid,
+            Self::Entry { error, .. } => error.reason(),
             Self::DiskFull => Reason::DiskFull,
             Self::ExecTimeout { .. } => Reason::ExecTimeout,
             Self::IsolationUnavailable { .. } => Reason::IsolationUnavailable,
@@ -229,6 +270,13 @@ impl SandboxError {
                 ("stdout", stdout_tail.clone()),
                 ("stderr", stderr_tail.clone()),
             ],
+            Self::BodyTooLarge { limit_bytes } => vec![("limit", limit_bytes.to_string())],
+            Self::ArchiveInvalid { entry, .. } => vec![("entry", entry.clone())],
+            Self::Entry { entry, error } => {
+                let mut details = error.details();
+                details.insert("entry".to_owned(), entry.clone());
+                return details;
+            }
             Self::IsolationUnavailable { wanted, offered, remedy } => {
                 vec![("wanted", wanted.clone()), ("offered", offered.clone()), ("remedy", remedy.clone())]
             }
@@ -240,6 +288,10 @@ impl SandboxError {
         };
         pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
+}
+
+fn of(entry: &str) -> String {
+    if entry.is_empty() { "the archive ".to_owned() } else { format!("entry {entry:?} ") }
 }
 
 fn owner(lock: &crate::lock::Lock) -> &str {

@@ -5,6 +5,7 @@
 //! process, `micro` by gVisor or a virtual machine. What it changed comes back into its workspace through [`tree`],
 //! the one writer. [`fs`] is the jail through which every file of a workspace is touched.
 
+pub mod archive;
 mod config;
 mod edit;
 pub mod engine;
@@ -24,6 +25,7 @@ mod service;
 pub mod store;
 pub mod terminal;
 pub mod tree;
+pub mod uploads;
 pub mod wasm;
 mod watch;
 
@@ -35,9 +37,10 @@ use std::{
 
 use devstudio_kit::{clock::Clock, logs::Log, server::MAX_MESSAGE_BYTES};
 use devstudio_proto::sandbox::v1::{
-    lock_service_server::LockServiceServer, port_service_server::PortServiceServer,
-    sandbox_service_server::SandboxServiceServer, snapshot_service_server::SnapshotServiceServer,
-    terminal_service_server::TerminalServiceServer, workspace_service_server::WorkspaceServiceServer,
+    archive_service_server::ArchiveServiceServer, lock_service_server::LockServiceServer,
+    port_service_server::PortServiceServer, sandbox_service_server::SandboxServiceServer,
+    snapshot_service_server::SnapshotServiceServer, terminal_service_server::TerminalServiceServer,
+    workspace_service_server::WorkspaceServiceServer,
 };
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
@@ -56,6 +59,7 @@ use self::{
     store::Store,
     terminal::Terminals,
     tree::{Quota, Trees},
+    uploads::Uploads,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -96,6 +100,7 @@ pub struct Sandbox {
     trees: Trees,
     terminals: Terminals,
     ports: Ports,
+    uploads: Uploads,
 }
 
 impl Sandbox {
@@ -133,6 +138,11 @@ impl Sandbox {
         if let Ok(factory) = &factory {
             factory.find_copies_in(folder.join("ws"));
         }
+        let limits = uploads::Limits {
+            upload_bytes: u64::from(config.upload_mib) * MIB,
+            person_bytes: u64::from(config.uploads_mib) * MIB,
+        };
+        let uploads = Uploads::new(store.clone(), clock.clone(), limits);
         let wasm = wasm::Settings { cache: folder.join("wasm"), fuel: config.wasm_fuel, warm: true };
         let micro = micro::Settings { folder: folder.join("micro"), process: settings };
         let registry = Registry::default()
@@ -178,9 +188,10 @@ impl Sandbox {
             },
             instance,
         });
-        tokio::spawn(sweep(dispatcher.clone(), time::Duration::days(config.run_keep_days.into())));
+        let keep = time::Duration::days(config.run_keep_days.into());
+        tokio::spawn(sweep(dispatcher.clone(), uploads.clone(), keep));
         let ports = Ports::new(terminals.clone(), dispatcher.clone(), trees.clone());
-        Ok(Self { dispatcher, trees, terminals, ports })
+        Ok(Self { dispatcher, trees, terminals, ports, uploads })
     }
 
     /// All services of the sandbox, to be laid under `kit::server::guarded`.
@@ -199,6 +210,8 @@ impl Sandbox {
         let locks = LockServiceServer::new(trees.clone())
             .accept_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Gzip);
+        let archives = ArchiveServiceServer::new(service::Archives::new(trees.clone(), self.uploads.clone()))
+            .max_decoding_message_size(MAX_MESSAGE_BYTES);
         let snapshots = SnapshotServiceServer::new(trees)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
             .accept_compressed(CompressionEncoding::Gzip)
@@ -215,6 +228,7 @@ impl Sandbox {
             .add_service(snapshots)
             .add_service(terminals)
             .add_service(ports)
+            .add_service(archives)
     }
 
     /// The engines of this machine.
@@ -234,9 +248,13 @@ pub async fn routes(deps: Deps) -> Result<Routes, SandboxError> {
     Ok(Sandbox::start(deps).await?.routes())
 }
 
-async fn sweep(dispatcher: Dispatcher, keep: time::Duration) {
+async fn sweep(dispatcher: Dispatcher, uploads: Uploads, keep: time::Duration) {
     loop {
-        let wait = match dispatcher.sweep(keep).await {
+        let swept = async {
+            dispatcher.sweep(keep).await?;
+            uploads.sweep().await.map(drop)
+        };
+        let wait = match swept.await {
             Ok(()) => SWEEP_EVERY,
             Err(error) => {
                 tracing::debug!(%error, "old runs could not be swept yet");

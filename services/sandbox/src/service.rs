@@ -1,5 +1,6 @@
 //! The doors of the sandbox: unpack each call, have it done, pack the answer.
 
+mod archives;
 mod files;
 mod locks;
 mod ports;
@@ -12,7 +13,7 @@ use time::OffsetDateTime;
 use tonic::{Request, Status};
 use uuid::Uuid;
 
-pub(crate) use self::{ports::Doors, runs::Sandbox, terminals::Shells};
+pub(crate) use self::{archives::Archives, ports::Doors, runs::Sandbox, terminals::Shells};
 use crate::{error::SandboxError, lock::Writer, pack, tree::Trees};
 
 const PAGE_SIZE: i32 = 50;
@@ -54,7 +55,7 @@ pub(crate) struct Workspaces {
 
 impl Workspaces {
     /// The workspace that is meant.
-    async fn resolve(&self, user_id: Uuid, workspace_id: &str) -> Result<Uuid, Status> {
+    pub(crate) async fn resolve(&self, user_id: Uuid, workspace_id: &str) -> Result<Uuid, Status> {
         let workspace_id = pack::optional_id(workspace_id, "/workspaceId")?;
         self.trees.resolve(user_id, workspace_id).await.map_err(status)
     }

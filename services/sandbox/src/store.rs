@@ -4,6 +4,7 @@ pub mod change;
 pub mod locks;
 pub mod runs;
 pub mod snapshots;
+pub mod uploads;
 
 use std::collections::HashMap;
 

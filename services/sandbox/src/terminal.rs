@@ -579,4 +579,4 @@ fn environment(mut env: BTreeMap<String, String>) -> BTreeMap<String, String> {
 }
 
 /// How often the workspace and a terminal's view of it are made the same.
-const SYNC_EVERY: Duration = Duration::from_millis(500);
+const SYNC_EVERY: Duration = Duration::from_millis(300);

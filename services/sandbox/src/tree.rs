@@ -3,6 +3,7 @@
 //! PostgreSQL is the truth; an answered write is a committed row. Locks, versions, the limit of a file and the quota
 //! are kept here and nowhere else, whoever writes: a person, an agent, a program, a snapshot that is restored.
 
+mod archives;
 mod copies;
 mod locks;
 mod paths;
@@ -24,6 +25,7 @@ use uuid::Uuid;
 
 use self::copies::{Copy, present};
 pub use self::{
+    archives::{Imported, Packed, Packing, There},
     copies::Lease,
     snapshots::{Differences, How},
     taken::Synced,

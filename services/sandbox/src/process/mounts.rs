@@ -177,7 +177,9 @@ fn devices() -> Result<(), Step> {
     }
     folder("dev/pts")?;
     let options = "newinstance,ptmxmode=0666,mode=0620";
-    mount(Some("devpts"), &inside("dev/pts"), Some("devpts"), FLAGS, Some(options), "mounting /dev/pts")?;
+    // Terminals are devices.
+    let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
+    mount(Some("devpts"), &inside("dev/pts"), Some("devpts"), flags, Some(options), "mounting /dev/pts")?;
     folder("dev/shm")?;
     tmpfs(&inside("dev/shm"), "mode=1777,size=64m,nr_inodes=4k")?;
     for (name, target) in [

@@ -15,8 +15,10 @@ use crate::{
     store::Hash,
 };
 
-/// The most bytes of a module.
+/// The most bytes of a module in a request.
 const MAX_MODULE_BYTES: usize = 1024 * 1024;
+/// The most bytes of a module that was uploaded.
+const MAX_UPLOADED_MODULE_BYTES: i64 = 16 * 1024 * 1024;
 /// The most characters of a title.
 const TITLE_CHARS: usize = 120;
 
@@ -35,7 +37,7 @@ pub struct Request {
     /// A module; stored by its hash only.
     #[serde(skip)]
     pub module: Bytes,
-    /// A module that was run before.
+    /// A module that was uploaded, or run before.
     pub module_sha256: String,
     /// What the program reads.
     pub stdin: String,
@@ -225,6 +227,25 @@ async fn program(
     let mut sha256: Hash = [0; 32];
     hex::decode_to_slice(&request.module_sha256, &mut sha256)
         .map_err(|_| invalid("/moduleSha256", "format", "a hash has 64 hexadecimal digits"))?;
-    let module = deps.store.module(user_id, &sha256).await?;
+    let module = match deps.store.module(user_id, &sha256).await {
+        Err(SandboxError::NotFound { .. }) => uploaded_module(deps, user_id, &sha256).await?,
+        known => known?,
+    };
     Ok((Program::Module(module.into()), Some(sha256)))
+}
+
+/// A module that the person uploaded. From now on it is kept as one that was run.
+async fn uploaded_module(deps: &Deps, user_id: Uuid, sha256: &Hash) -> Result<Vec<u8>, SandboxError> {
+    let now = deps.clock.now();
+    let upload = deps.store.upload(user_id, sha256, now).await.map_err(|error| match error {
+        SandboxError::NotFound { .. } => SandboxError::NotFound { what: "module" },
+        error => error,
+    })?;
+    if upload.size_bytes > MAX_UPLOADED_MODULE_BYTES {
+        let why = format!("a module has at most {MAX_UPLOADED_MODULE_BYTES} bytes");
+        return Err(invalid("/moduleSha256", "maxLength", why));
+    }
+    let module = deps.store.upload_content(user_id, &upload).await?;
+    deps.store.keep_blob(sha256, &module, now).await?;
+    Ok(module)
 }

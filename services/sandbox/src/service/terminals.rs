@@ -11,6 +11,7 @@ use devstudio_proto::sandbox::v1::{
     attach_terminal_request::Event as Act, terminal_service_server::TerminalService,
 };
 use tokio_stream::{Stream, StreamExt as _};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{person, status};
@@ -75,21 +76,14 @@ impl TerminalService for Shells {
         }
         let hello = pack::attached(&attached);
         let (reader, mut ears) = attached.split();
+        // By a task of its own: what is typed arrives also while nobody takes what is written.
+        let acting = AbortOnDropHandle::new(tokio::spawn(act(reader, acts)));
         let messages = try_stream! {
             yield hello;
-            let acting = act(reader, acts);
-            tokio::pin!(acting);
-            let mut acts_end = false;
-            loop {
-                tokio::select! {
-                    biased;
-                    () = &mut acting, if !acts_end => acts_end = true,
-                    told = ears.next() => match told {
-                        Some(told) => yield pack::told(told),
-                        None => break,
-                    },
-                }
+            while let Some(told) = ears.next().await {
+                yield pack::told(told);
             }
+            drop(acting);
         };
         Ok(Response::new(Box::pin(messages)))
     }
@@ -108,7 +102,7 @@ async fn first(acts: &mut Streaming<AttachTerminalRequest>) -> Result<TerminalAt
     }
 }
 
-/// Does what somebody who is attached does, until they do no more. They stay attached where they only stop to type.
+/// Does what somebody who is attached does. They stay attached where they only stop to type.
 async fn act(reader: Reader, mut acts: Streaming<AttachTerminalRequest>) {
     while let Some(Ok(act)) = acts.next().await {
         match act.event {
@@ -118,4 +112,5 @@ async fn act(reader: Reader, mut acts: Streaming<AttachTerminalRequest>) {
             Some(Act::Attach(_)) | None => {}
         }
     }
+    std::future::pending().await
 }

@@ -14,8 +14,10 @@ use devstudio_proto::{
     auth::v1::Role,
     sandbox::v1::{
         ReadFileRequest, ReadFileResponse, RunExecRequest, RunExecResponse, WriteFileRequest,
-        WriteFileResponse, lock_service_client::LockServiceClient, read_file_response::Content as Read,
+        WriteFileResponse, lock_service_client::LockServiceClient,
+        port_service_client::PortServiceClient, read_file_response::Content as Read,
         sandbox_service_client::SandboxServiceClient, snapshot_service_client::SnapshotServiceClient,
+        terminal_service_client::TerminalServiceClient,
         workspace_service_client::WorkspaceServiceClient, write_file_request::Content,
     },
 };
@@ -92,6 +94,14 @@ impl World {
 
     pub fn snapshots(&self) -> SnapshotServiceClient<Link> {
         SnapshotServiceClient::new(self.mesh.seen_by(Service::Edge).link(Service::Sandbox))
+    }
+
+    pub fn terminals(&self) -> TerminalServiceClient<Link> {
+        TerminalServiceClient::new(self.mesh.seen_by(Service::Edge).link(Service::Sandbox))
+    }
+
+    pub fn ports(&self) -> PortServiceClient<Link> {
+        PortServiceClient::new(self.mesh.seen_by(Service::Edge).link(Service::Sandbox))
     }
 
     /// A request in a person's name.

@@ -8,5 +8,6 @@ mod proof;
 mod proofs;
 mod runs;
 mod snapshots;
+mod terminals;
 mod text;
 mod watch;
