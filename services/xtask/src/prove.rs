@@ -86,7 +86,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             if let (Some(binary), Some(model)) = (&binary, &model) {
                 command.env("DEVSTUDIO_BIN", binary).env("DEVSTUDIO_TEST_MODEL", model);
             }
-            seen.ended(tests, step.watch(command, |line| seen.read(proof.name, line))?);
+            let well = step.watch(command, |line| seen.read(proof.name, line))?;
+            seen.ended(tests, well);
         }
         let verdict = seen.verdict();
         let took = step.elapsed();
