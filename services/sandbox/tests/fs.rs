@@ -17,10 +17,10 @@ use std::{
 
 use devstudio_sandbox::{
     SandboxError,
-    fs::{Jail, JailPath, Kind, MAX_FILE_BYTES, WORK_DIR},
+    fs::{Jail, JailPath, Kind, MAX_FILE_BYTES, WORK_DIR, remove_tree, walk},
 };
 use proof::{counts, figure};
-use rustix::fs::{CWD, FileType, Mode, RenameFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, RenameFlags};
 
 fn jail() -> (tempfile::TempDir, Jail) {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -189,6 +189,31 @@ fn moving_replaces_nothing_and_removing_takes_all() {
     jail.remove(&path("b")).expect("a removal");
     jail.remove(&path("none/at/all")).expect("what is not there is fine");
     assert_eq!(std::fs::read_dir(folder.path()).expect("a listing").count(), 0);
+}
+
+/// Deeper than any path, and than a process has descriptors or a thread has stack.
+#[test]
+fn folders_in_folders_without_end_are_walked_and_removed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = folder.path().join("deep");
+    std::fs::create_dir(&place).expect("a folder");
+    let outside = tempfile::tempdir().expect("another folder");
+    std::fs::write(outside.path().join("kept"), "kept").expect("a file");
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    let mut here = rustix::fs::open(&place, flags, Mode::empty()).expect("it is there");
+    for _ in 0..30_000 {
+        rustix::fs::mkdirat(&here, "d", Mode::RWXU).expect("a folder");
+        rustix::fs::symlinkat(outside.path(), &here, "link").expect("a link");
+        here = rustix::fs::openat(&here, "d", flags, Mode::empty()).expect("it is there");
+    }
+    drop(here);
+    let mut seen = 0;
+    assert!(!walk(&place, |_, _| seen += 1).expect("a walk"), "it says that there is more");
+    assert!(seen > 2000, "{seen}");
+    remove_tree(&place).expect("a removal");
+    assert!(!place.exists());
+    assert!(outside.path().join("kept").exists(), "no link was followed");
+    remove_tree(&place).expect("what is not there is fine");
 }
 
 #[test]

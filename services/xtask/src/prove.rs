@@ -86,7 +86,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             if let (Some(binary), Some(model)) = (&binary, &model) {
                 command.env("DEVSTUDIO_BIN", binary).env("DEVSTUDIO_TEST_MODEL", model);
             }
-            seen.ended(tests, step.watch(command, |line| seen.read(proof.name, line))?);
+            let well = step.watch(command, |line| seen.read(proof.name, line))?;
+            seen.ended(tests, well);
         }
         let verdict = seen.verdict();
         let took = step.elapsed();
@@ -311,6 +312,45 @@ mod tests {
         let both = with_row(&first, "TX1", "| TX1 | b |");
         assert!(both.ends_with("|\n| TX1 | b |\n| TX2 | a |\n"), "{both}");
         assert!(with_row(&both, "TX2", "| TX2 | c |").ends_with("| TX1 | b |\n| TX2 | c |\n"));
+    }
+
+    /// Names of functions in the clone's Rust files.
+    fn functions() -> std::collections::HashSet<String> {
+        let mut names = std::collections::HashSet::new();
+        for folder in ["services", "tests"] {
+            for entry in walkdir::WalkDir::new(house::root().join(folder)).into_iter().flatten() {
+                if entry.path().extension().is_none_or(|end| end != "rs") {
+                    continue;
+                }
+                let text = fs::read_to_string(entry.path()).expect("a text");
+                names.extend(
+                    text.split("fn ").skip(1).filter_map(|rest| rest.split('(').next()).map(str::to_owned),
+                );
+            }
+        }
+        names
+    }
+
+    #[test]
+    fn every_test_that_the_threat_model_names_is_there() {
+        let functions = functions();
+        let text = fs::read_to_string(house::root().join("docs/SECURITY.md")).expect("it is there");
+        let named = text.split('`').skip(1).step_by(2).filter(|word| word.matches('_').count() >= 3);
+        let named: Vec<&str> = named
+            .filter(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
+            .collect();
+        assert!(named.len() > 60, "{named:?}");
+        let missing: Vec<&&str> = named.iter().filter(|name| !functions.contains(**name)).collect();
+        assert!(missing.is_empty(), "{missing:#?}");
+    }
+
+    #[test]
+    fn every_test_that_a_proof_names_is_there() {
+        let functions = functions();
+        let filters = PROOFS.iter().flat_map(|proof| proof.tests).flat_map(|tests| tests.filters);
+        let missing: Vec<_> =
+            filters.filter(|name| !name.ends_with("::") && !functions.contains(**name)).collect();
+        assert!(missing.is_empty(), "{missing:#?}");
     }
 
     #[test]

@@ -81,16 +81,19 @@ impl Request {
 
     /// The request as it is stored: JSON cannot hold NUL characters in PostgreSQL.
     pub fn stored(&self) -> serde_json::Value {
-        let mut stored = self.clone();
-        for text in [&mut stored.code, &mut stored.stdin] {
-            text.retain(|c| c != '\0');
-        }
-        for op in &mut stored.ops {
-            if let FsOp::Write { text, .. } = op {
-                text.retain(|c| c != '\0');
-            }
-        }
-        serde_json::to_value(stored).unwrap_or_default()
+        let mut stored = serde_json::to_value(self).unwrap_or_default();
+        without_nul(&mut stored);
+        stored
+    }
+}
+
+fn without_nul(value: &mut serde_json::Value) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => text.retain(|c| c != '\0'),
+        Value::Array(values) => values.iter_mut().for_each(without_nul),
+        Value::Object(values) => values.values_mut().for_each(without_nul),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -158,6 +161,9 @@ pub(super) async fn job(
 fn check_strings(request: &Request) -> Result<(), SandboxError> {
     if request.args.iter().any(|arg| arg.contains('\0')) {
         return Err(invalid("/args", "pattern", "arguments have no NUL characters"));
+    }
+    if request.runtime.contains('\0') {
+        return Err(invalid("/runtime", "pattern", "names have no NUL characters"));
     }
     for (key, value) in &request.env {
         let mut chars = key.chars();

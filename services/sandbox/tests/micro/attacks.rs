@@ -115,6 +115,26 @@ async fn memory_bombs_in_gvisor_end_at_their_own_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_in_gvisor_is_the_programs_own() {
+    let Some(engine) = gvisor("a_full_disk_in_gvisor_is_the_programs_own").await else { return };
+    let fill = "b = b'x' * (1 << 20)\nfor n in range(4000):\n  with open(os.path.join(place, b'%d' % n), 'wb') as f: f.write(b)\nprint('all')";
+    for (what, place) in [
+        ("the workspace", "b'.'"),
+        ("a folder whose name is no text", "b'\\xff\\xfe'"),
+        ("a folder of a name that is ours", "b'.devstudio-mine'"),
+    ] {
+        let text = format!("import os\nplace = {place}\nos.makedirs(place, exist_ok=True)\n{fill}");
+        let mut job = code("python", &text);
+        job.timeout = Duration::from_secs(30);
+        let ran = run(&*engine, &job).await;
+        assert_eq!(ran.outcome.status, Status::Signaled, "{what}: {ran:?}");
+        assert!(ran.outcome.message.contains("disk is full"), "{what}: {ran:?}");
+        figure("TX5", format!("gVisor: {what} of 64 MiB full, ended after {:.1?}", ran.outcome.wall));
+    }
+    works_still(&engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn loops_sleepers_and_daemons_in_gvisor_are_gone_with_their_run() {
     let Some(engine) = gvisor("loops_sleepers_and_daemons_in_gvisor_are_gone_with_their_run").await else {
         return;
@@ -241,9 +261,12 @@ print(json.dumps({
     assert_eq!(seen["env"], serde_json::json!(["HOME", "LANG", "PATH", "TZ"]), "{seen}");
     assert_eq!(seen["pids"], 1, "{seen}");
     assert_eq!((seen["host"].as_str(), seen["passwd"].as_i64()), (Some("sandbox"), Some(2)), "{seen}");
-    for name in ["shadow", "home", "rooms", "var"] {
+    for name in ["shadow", "home", "var"] {
         assert_eq!(seen[name], "FileNotFoundError", "{name}: {seen}");
     }
+    // Where a runtime of the host's lies in root's home, the way to it is there and nothing beside it.
+    let rooms = seen["rooms"].as_array().map_or(0, Vec::len);
+    assert!(rooms <= 1, "{seen}");
     assert_eq!((seen["fds"].as_array().map(Vec::len), seen["more"].as_i64()), (Some(3), Some(4)), "{seen}");
     for caps in seen["caps"].as_array().expect("a list") {
         assert!(caps.as_str().is_some_and(|caps| caps.bytes().all(|digit| digit == b'0')), "{seen}");
@@ -344,11 +367,12 @@ async fn a_service_with_few_descriptors() {
     job.view = Some(view);
     job.timeout = Duration::from_secs(60);
     let ran = run(engine, &job).await;
-    println!("DEEP {}", ran.stdout.trim());
-    assert_eq!(ran.outcome.status, Status::Succeeded, "{ran:?}");
+    // What is deeper than the service can count is a full disk.
+    assert!([Status::Succeeded, Status::Signaled].contains(&ran.outcome.status), "{ran:?}");
+    assert!(!ran.outcome.changes.is_empty(), "what is too deep is named: {ran:?}");
     works_still(engine).await;
     let folder = Path::new(&folder);
-    until("no folder of it is left", 10, || bundles(folder) == 0).await;
+    until("no folder of it is left", 20, || bundles(folder) == 0).await;
 }
 
 /// A program may leave folders in each other as deep as it likes; the service walks them and takes them away.

@@ -66,11 +66,11 @@ async fn a_machine_knows_nothing_of_the_one_before() {
     let Some(engine) = machine("a_machine_knows_nothing_of_the_one_before").await else { return };
     let marker = format!("secret-{}", std::process::id());
     let write = format!(
-        "import os\nfor p in ('/tmp/s', '/dev/shm/s', '/var/tmp/s', '/root/s', 's'):\n  try: open(p, 'w').write('{marker}')\n  \
+        "import os\nfor p in ('/tmp/s', '/dev/shm/s', '/var/tmp/s', '/srv/s', 's'):\n  try: open(p, 'w').write('{marker}')\n  \
          except OSError: pass\nx = '{marker}' * 100000\nprint('done')"
     );
     assert_eq!(run(&*engine, &code("python", &write)).await.stdout, "done\n");
-    let look = "import os\nprint([p for p in ('/tmp/s', '/dev/shm/s', '/var/tmp/s', '/root/s', 's') if os.path.exists(p)])\n\
+    let look = "import os\nprint([p for p in ('/tmp/s', '/dev/shm/s', '/var/tmp/s', '/srv/s', 's') if os.path.exists(p)])\n\
                 print(open('/proc/sys/kernel/random/boot_id').read().strip())";
     let (one, two) = (run(&*engine, &code("python", look)).await, run(&*engine, &code("python", look)).await);
     assert!(one.stdout.starts_with("[]\n") && two.stdout.starts_with("[]\n"), "{one:?} {two:?}");

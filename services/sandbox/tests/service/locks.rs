@@ -8,7 +8,10 @@ use devstudio_proto::sandbox::v1::{
 };
 use uuid::Uuid;
 
-use crate::harness::{Person, World, person, python, refused, told, world};
+use crate::{
+    harness::{Person, World, person, python, refused, told, world},
+    proof::{counts, figure},
+};
 
 pub fn lock(path: &str, agent: &str) -> AcquireLockRequest {
     AcquireLockRequest { path: path.into(), agent_id: agent.into(), ..Default::default() }
@@ -150,7 +153,7 @@ async fn two_agents_on_one_file_lose_no_update() {
     let Some(world) = world("two_agents_on_one_file_lose_no_update").await else { return };
     let anna = person();
     world.write(anna, "count", "0", None).await.expect("a write");
-    let rounds = if std::env::var("DEVSTUDIO_PROVE").is_ok_and(|value| value == "1") { 5000 } else { 60 };
+    let rounds = counts(60, 5000);
     let agent = async |name: &str| {
         let mut done = 0;
         while done < rounds {
@@ -168,7 +171,8 @@ async fn two_agents_on_one_file_lose_no_update() {
         }
     };
     let started = std::time::Instant::now();
-    tokio::join!(agent("a"), agent("b"));
+    let both = async { tokio::join!(agent("a"), agent("b")) };
+    tokio::time::timeout(std::time::Duration::from_secs(1200), both).await.expect("nobody waits for good");
     assert_eq!(world.text(anna, "count").await.expect("a read"), (2 * rounds).to_string());
-    println!("FIGURE TU6: {} rounds of two agents in {:?}, no update lost", 2 * rounds, started.elapsed());
+    figure("TU6", format!("by lock: {} rounds in {:.1?}, no update lost", 2 * rounds, started.elapsed()));
 }

@@ -3,6 +3,9 @@
 mod files;
 mod harness;
 mod locks;
+#[path = "../common/proof.rs"]
+mod proof;
+mod proofs;
 mod runs;
 mod snapshots;
 mod terminals;

@@ -77,7 +77,10 @@ pub const PROOFS: &[Proof] = &[
     proof(
         "TX5",
         "a full disk is the program's own; the host's stays as it was",
-        &[tests("run", &["a_full_disk_is_the_programs_own"])],
+        &[
+            tests("run", &["a_full_disk_is_the_programs_own"]),
+            tests("micro", &["a_full_disk_in_gvisor_is_the_programs_own"]),
+        ],
     ),
     proof(
         "TX6",
