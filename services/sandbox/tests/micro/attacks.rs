@@ -235,7 +235,7 @@ except OSError: print('no')
 async fn nothing_of_the_host_is_visible_from_gvisor() {
     let Some(engine) = gvisor("nothing_of_the_host_is_visible_from_gvisor").await else { return };
     let text = r"
-import os, json
+import os, json, sys
 def ls(p):
     try: return sorted(os.listdir(p))
     except OSError as e: return type(e).__name__
@@ -249,7 +249,7 @@ def write(p):
 print(json.dumps({
     'env': sorted(os.environ), 'pids': len([p for p in ls('/proc') if p.isdigit()]),
     'host': cat('/etc/hostname').strip(), 'passwd': cat('/etc/passwd').count('\n'),
-    'root': ls('/'), 'shadow': cat('/etc/shadow'), 'home': ls('/home'), 'rooms': ls('/root'), 'var': ls('/var'),
+    'root': ls('/'), 'shadow': cat('/etc/shadow'), 'home': ls('/home'), 'rooms': ls('/root'), 'var': ls('/var'), 'prefix': sys.base_prefix,
     'fds': [n for n in ls('/proc/self/fd') if int(n) < 3], 'more': len(ls('/proc/self/fd')),
     'caps': [l.split()[1] for l in cat('/proc/self/status').split('\n') if l.startswith('Cap')],
     'writes': [write(p) for p in ('/x', '/usr/x', '/etc/x', '/etc/passwd', '/bin/x', '/usr/bin/python3')],
@@ -311,7 +311,7 @@ async fn a_service_that_will_be_killed() {
     let engine = engines.iter().find(|engine| engine.info().engine == "micro:python").expect("it is listed");
     let mut job = code("python", "import os, time\nfor _ in range(2): os.fork()\ntime.sleep(600)");
     job.timeout = Duration::from_secs(600);
-    println!("RUNS {}", job.exec_id);
+    println!("RUNS {}", Path::new(&folder).display());
     run(engine, &job).await;
 }
 
