@@ -25,6 +25,10 @@ pub struct Config {
     #[arg(long, env = "DEVSTUDIO_RUN_ARMED", default_value_t = 2,
         value_parser = clap::value_parser!(u16).range(0..=64))]
     pub run_armed: u16,
+    /// How many kernels of engine micro stand ready beforehand, where that runs on gVisor; some 40 MiB each.
+    #[arg(long, env = "DEVSTUDIO_MICRO_ARMED", default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(0..=64))]
+    pub micro_armed: u16,
     /// How many runs of one person may wait.
     #[arg(long, env = "DEVSTUDIO_RUN_QUEUE", default_value_t = 32,
         value_parser = clap::value_parser!(u16).range(0..=10000))]
@@ -100,6 +104,7 @@ impl Default for Config {
             engines_off: Vec::new(),
             run_slots: 8,
             run_armed: 2,
+            micro_armed: 1,
             run_queue: 32,
             run_uid: 65534,
             run_processes: 64,

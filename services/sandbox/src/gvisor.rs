@@ -4,10 +4,14 @@
 mod bundle;
 
 use std::{
+    collections::VecDeque,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::Arc,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -31,24 +35,42 @@ use crate::{
 const OWN_MEMORY_BYTES: u64 = 128 * 1024 * 1024;
 /// Threads and processes of gVisor on the host, whatever the program makes.
 const OWN_PROCESSES: u64 = 512;
+/// What a container that waits is put up with.
+const USUAL_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 /// How often disk and memory are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// gVisor on this machine.
 pub struct Gvisor {
-    program: PathBuf,
+    runsc: Runsc,
     version: String,
-    state: PathBuf,
     bundles: PathBuf,
     cgroups: Cgroups,
     cpu_millis: u64,
     disk_bytes: u64,
     processes: u64,
+    expose: Vec<PathBuf>,
+    wanted: AtomicUsize,
+    waiting: Mutex<VecDeque<Armed>>,
+    filling: AtomicBool,
+}
+
+/// Its program, and where that keeps its state.
+#[derive(Clone)]
+struct Runsc {
+    program: PathBuf,
+    state: PathBuf,
+}
+
+/// A container that stands, or is about to, and waits for its program.
+struct Armed {
+    container: Container,
+    child: tokio::process::Child,
 }
 
 /// What is kept of a container until nothing of it is left.
 struct Container {
-    gvisor: Arc<Gvisor>,
+    runsc: Runsc,
     id: String,
     bundle: PathBuf,
     group: Option<Group>,
@@ -56,23 +78,57 @@ struct Container {
 
 impl Drop for Gvisor {
     fn drop(&mut self) {
+        self.waiting().clear();
         self.cgroups.close();
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let (gvisor, id, bundle) = (self.gvisor.clone(), self.id.clone(), self.bundle.clone());
+        let (runsc, id, bundle) = (self.runsc.clone(), self.id.clone(), self.bundle.clone());
         let group = self.group.take();
         // Deleting waits for processes to end, and this may be a thread that must not wait.
-        std::thread::spawn(move || gvisor.clear(&id, &bundle, group));
+        std::thread::spawn(move || {
+            runsc.delete(&id, group);
+            runsc.forget(&id, &bundle);
+        });
+    }
+}
+
+impl Runsc {
+    fn command(&self) -> std::process::Command {
+        let mut command = std::process::Command::new(&self.program);
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.arg("--root").arg(&self.state).args(["--network=none", "--ignore-cgroups"]);
+        if !rustix::process::geteuid().is_root() {
+            command.arg("--rootless");
+        }
+        command
+    }
+
+    /// Ends a container with all that runs in it.
+    fn delete(&self, id: &str, group: Option<Group>) {
+        let deleted = self.command().args(["delete", "-force", id]).stdin(Stdio::null()).output();
+        if let Err(error) = deleted {
+            tracing::warn!(%error, id, "a container could not be deleted");
+        }
+        drop(group);
+    }
+
+    /// Removes the folder of a container that has ended.
+    fn forget(&self, id: &str, bundle: &Path) {
+        if let Err(error) = remove_tree(bundle) {
+            tracing::warn!(%error, id, "a container's folder could not be removed");
+        }
     }
 }
 
 impl Gvisor {
-    /// gVisor, where the program is there. Clears what an earlier service left.
+    /// gVisor, where the program is there. Clears what an earlier service left. `expose` are folders of runtimes
+    /// outside of /usr, which every container shows.
     pub fn find(
         folder: &Path,
+        expose: Vec<PathBuf>,
         instance: &str,
         cpu_millis: u64,
         disk_bytes: u64,
@@ -93,11 +149,27 @@ impl Gvisor {
             .and_then(|()| private_folder(&bundles));
         made.map_err(|error| error.to_string())?;
         let cgroups = Cgroups::detect(&format!("{instance}-micro"));
-        let gvisor = Self { program, version, state, bundles, cgroups, cpu_millis, disk_bytes, processes };
-        for left in std::fs::read_dir(&gvisor.bundles).into_iter().flatten().flatten() {
-            gvisor.clear(&left.file_name().to_string_lossy(), &left.path(), None);
+        let runsc = Runsc { program, state };
+        for left in std::fs::read_dir(&bundles).into_iter().flatten().flatten() {
+            let id = left.file_name().to_string_lossy().into_owned();
+            runsc.delete(&id, None);
+            runsc.forget(&id, &left.path());
         }
-        gvisor.cgroups.sweep();
+        cgroups.sweep();
+        let (wanted, waiting, filling) = (AtomicUsize::new(0), Mutex::default(), AtomicBool::new(false));
+        let gvisor = Self {
+            runsc,
+            version,
+            bundles,
+            cgroups,
+            cpu_millis,
+            disk_bytes,
+            processes,
+            expose,
+            wanted,
+            waiting,
+            filling,
+        };
         Ok(Arc::new(gvisor))
     }
 
@@ -121,27 +193,73 @@ impl Gvisor {
         }
     }
 
-    fn command(&self) -> std::process::Command {
-        let mut command = std::process::Command::new(&self.program);
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        command.arg("--root").arg(&self.state).args(["--network=none", "--ignore-cgroups"]);
-        if !rustix::process::geteuid().is_root() {
-            command.arg("--rootless");
-        }
-        command
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Armed>> {
+        self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Ends a container and removes all that is left of it.
-    fn clear(&self, id: &str, bundle: &Path, group: Option<Group>) {
-        let deleted = self.command().args(["delete", "-force", id]).stdin(Stdio::null()).output();
-        if let Err(error) = deleted {
-            tracing::warn!(%error, id, "a container could not be deleted");
+    /// Keeps so many containers standing, each for one program to come.
+    pub fn keep_armed(self: &Arc<Self>, many: usize) {
+        self.wanted.store(many, Ordering::Release);
+        self.fill();
+    }
+
+    /// How many containers stand and wait, or are about to.
+    pub fn armed(&self) -> usize {
+        self.waiting().len()
+    }
+
+    fn fill(self: &Arc<Self>) {
+        if self.armed() >= self.wanted.load(Ordering::Acquire) || self.filling.swap(true, Ordering::AcqRel) {
+            return;
         }
-        drop(group);
-        if !bundle.as_os_str().is_empty()
-            && let Err(error) = remove_tree(bundle)
-        {
-            tracing::warn!(%error, id, "a container's folder could not be removed");
+        let this = self.clone();
+        tokio::spawn(async move {
+            while this.armed() < this.wanted.load(Ordering::Acquire) {
+                match this.stand().await {
+                    Ok(armed) => this.waiting().push_back(armed),
+                    Err(error) => {
+                        tracing::warn!(%error, "no container could be put up beforehand");
+                        break;
+                    }
+                }
+            }
+            this.filling.store(false, Ordering::Release);
+        });
+    }
+
+    fn bounds(&self, memory_bytes: u64) -> Bounds {
+        Bounds {
+            memory_bytes: memory_bytes + OWN_MEMORY_BYTES,
+            processes: OWN_PROCESSES,
+            cpu_millis: self.cpu_millis,
+        }
+    }
+
+    /// Puts a container up that waits for its program.
+    async fn stand(&self) -> Result<Armed, SandboxError> {
+        let id = uuid::Uuid::now_v7().to_string();
+        let group =
+            self.cgroups.create(&id, self.bounds(USUAL_MEMORY_BYTES)).doing("making control groups")?;
+        let bundle = self.bundles.join(&id);
+        private_folder(&bundle)?;
+        let container = Container { runsc: self.runsc.clone(), id, bundle: bundle.clone(), group };
+        let view = View::new(bundle, None, None);
+        let config = bundle::config(&self.expose, self.processes, self.disk_bytes, &view);
+        blocking(move || view.make(&config)).await?;
+        let child = self.start(&container)?;
+        Ok(Armed { container, child })
+    }
+
+    /// A container that waits: one of those that stand, or a new one.
+    async fn armed_one(self: &Arc<Self>) -> Result<Armed, SandboxError> {
+        loop {
+            let taken = self.waiting().pop_front();
+            self.fill();
+            let Some(mut armed) = taken else { return self.stand().await };
+            // One that ended by itself, such as by somebody's kill, is of no use.
+            if matches!(armed.child.try_wait(), Ok(None)) {
+                return Ok(armed);
+            }
         }
     }
 
@@ -152,24 +270,23 @@ impl Gvisor {
         runtime: &Runtime,
         sink: &mut Sink,
     ) -> Result<Outcome, SandboxError> {
-        let id = job.exec_id.to_string();
         let (file, code) = crate::process::program_file(job, runtime.extension)?;
-        let bounds = Bounds {
-            memory_bytes: job.memory_bytes + OWN_MEMORY_BYTES,
-            processes: OWN_PROCESSES,
-            cpu_millis: self.cpu_millis,
-        };
-        let group = self.cgroups.create(&id, bounds).doing("making control groups")?;
-        let bundle = self.bundles.join(&id);
-        private_folder(&bundle)?;
-        let mut container = Container { gvisor: self.clone(), id, bundle: bundle.clone(), group };
-        let view = View::new(bundle, job.view.as_ref().map(|view| view.folder.clone()), code);
         let argv: Vec<String> =
             runtime.argv.iter().cloned().chain([file]).chain(job.args.iter().cloned()).collect();
-        let config = bundle::config(job, runtime, argv, self.processes, self.disk_bytes, &view);
-        let view = blocking(move || view.fill(&config).map(|()| view)).await?;
+        let Armed { mut container, mut child } = self.armed_one().await?;
+        if let Some(group) = &container.group {
+            group.set(self.bounds(job.memory_bytes)).doing("setting limits")?;
+        }
+        let lower = job.view.as_ref().map(|view| view.folder.clone());
+        let view = View::new(container.bundle.clone(), lower, code);
+        let ordered = job.clone();
+        let view = blocking(move || {
+            view.fill()?;
+            view.order(&ordered, &argv)?;
+            Ok(view)
+        })
+        .await?;
 
-        let mut child = self.start(&container)?;
         sink.start(None).await;
         let started = Instant::now();
         let take = || SandboxError::Internal("a child has its pipes".to_owned());
@@ -177,8 +294,10 @@ impl Gvisor {
         let stdout = child.stdout.take().ok_or_else(take)?;
         let stderr = child.stderr.take().ok_or_else(take)?;
         let (flood, sink) = (Notify::new(), &*sink);
+        // The first line is for what waits; the rest is the program's.
+        let input = [b"\n", &job.stdin[..]].concat();
         let feed = async {
-            feed(stdin, &job.stdin, job.more.as_ref()).await;
+            feed(stdin, &input, job.more.as_ref()).await;
             std::future::pending::<()>().await
         };
         let watch = async {
@@ -186,10 +305,9 @@ impl Gvisor {
             let wall = started.elapsed();
             // Without its container nobody writes to the pipes any more.
             let _ = child.start_kill();
-            let (gvisor, id, bundle, group) =
-                (self.clone(), container.id.clone(), PathBuf::new(), container.group.take());
+            let (runsc, id, group) = (self.runsc.clone(), container.id.clone(), container.group.take());
             blocking(move || {
-                gvisor.clear(&id, &bundle, group);
+                runsc.delete(&id, group);
                 Ok(())
             })
             .await?;
@@ -229,7 +347,7 @@ impl Gvisor {
     }
 
     fn start(&self, container: &Container) -> Result<tokio::process::Child, SandboxError> {
-        let mut command = self.command();
+        let mut command = self.runsc.command();
         command.args(["run", "--bundle"]).arg(&container.bundle).arg(&container.id);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let joins: Vec<std::ffi::CString> = container

@@ -167,8 +167,9 @@ impl Sandbox {
             },
         });
         let registry = registry.with(wasm::Wasm::new(factory, wasm)?);
-        let registry =
-            micro::engines(micro).await?.into_iter().fold(registry, |registry, micro| registry.with(micro));
+        let micros = micro::engines(micro).await?;
+        micros.iter().for_each(|micro| micro.keep_armed(config.micro_armed.into()));
+        let registry = micros.into_iter().fold(registry, |registry, micro| registry.with(micro));
         let registry = registry.without(&config.engines_off)?;
         for engine in registry.iter().map(|engine| engine.info()) {
             let (name, isolation) = (engine.engine, engine.isolation.name());

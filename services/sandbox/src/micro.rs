@@ -19,6 +19,9 @@ use crate::{
     },
 };
 
+/// The engines, and the runtime of each.
+const ENGINES: [(&str, &str); 2] = [("micro:python", "python"), ("micro:node", "node")];
+
 /// How programs get a kernel of their own.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -49,15 +52,36 @@ pub async fn engines(settings: Settings) -> Result<Vec<Micro>, SandboxError> {
         let settings = settings.clone();
         move || {
             let process::Settings { instance, cpu_millis, disk_bytes, max_processes, .. } = &settings.process;
-            let gvisor = Gvisor::find(&settings.folder, instance, *cpu_millis, *disk_bytes, *max_processes);
-            (gvisor, runtimes::candidates())
+            let candidates: Vec<Runtime> = runtimes::candidates();
+            let used =
+                candidates.iter().filter(|runtime| ENGINES.iter().any(|(_, name)| *name == runtime.name));
+            let expose = runtimes::exposed(used);
+            let folder = &settings.folder;
+            let gvisor = Gvisor::find(folder, expose, instance, *cpu_millis, *disk_bytes, *max_processes);
+            (gvisor, candidates)
         }
     })
     .await;
     let (gvisor, candidates) = found.map_err(|error| SandboxError::Internal(error.to_string()))?;
-    let made = [("micro:python", "python"), ("micro:node", "node")]
-        .map(|(engine, runtime)| Micro::new(engine, runtime, &diagnosis, &gvisor, &candidates));
+    let made = ENGINES.map(|(engine, runtime)| Micro::new(engine, runtime, &diagnosis, &gvisor, &candidates));
     Ok(futures::future::join_all(made).await)
+}
+
+impl Micro {
+    /// Keeps so many kernels standing, each for one program to come, where that is what this engine runs on.
+    pub fn keep_armed(&self, many: usize) {
+        if let Kernel::Gvisor(gvisor, _) = &self.kernel {
+            gvisor.keep_armed(many);
+        }
+    }
+
+    /// How many kernels stand and wait; all engines share them.
+    pub fn armed(&self) -> usize {
+        match &self.kernel {
+            Kernel::Gvisor(gvisor, _) => gvisor.armed(),
+            _ => 0,
+        }
+    }
 }
 
 #[cfg(feature = "micro")]

@@ -359,13 +359,7 @@ impl Process {
         };
         info.facts = factory.facts().clone();
         let candidates = tokio::task::spawn_blocking(runtimes::candidates).await.unwrap_or_default();
-        let mut expose: Vec<PathBuf> = Vec::new();
-        for folder in candidates.iter().flat_map(|runtime| &runtime.expose) {
-            if !expose.contains(folder) {
-                expose.push(folder.clone());
-            }
-        }
-        factory.show(expose);
+        factory.show(runtimes::exposed(&candidates));
         let tried = candidates.into_iter().map(|runtime| {
             let factory = &factory;
             async move { (works(factory, &runtime).await, runtime) }

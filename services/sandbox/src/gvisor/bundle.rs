@@ -12,7 +12,7 @@ use crate::{
     engine::Job,
     error::{Doing as _, SandboxError},
     fs::{Jail, JailPath, RESERVED_PREFIX, WORK_DIR, walk},
-    process::{changes::Change, runtimes::Runtime, spec::INNER_UID},
+    process::{changes::Change, spec::INNER_UID},
 };
 
 /// A container's folder.
@@ -32,8 +32,8 @@ impl View {
         self.bundle.join("work")
     }
 
-    /// Makes all that the container needs.
-    pub fn fill(&self, config: &Value) -> Result<(), SandboxError> {
+    /// Makes all that a container needs to stand.
+    pub fn make(&self, config: &Value) -> Result<(), SandboxError> {
         let doing = "making a container's folder";
         for folder in ["rootfs", "work", "etc"] {
             fs::create_dir(self.bundle.join(folder)).doing(doing)?;
@@ -46,11 +46,15 @@ impl View {
         ] {
             fs::write(self.bundle.join("etc").join(name), text).doing(doing)?;
         }
-        let owner = rustix::process::geteuid().is_root().then_some((INNER_UID, INNER_UID));
-        if let Some((uid, gid)) = owner {
+        if let Some((uid, gid)) = owner() {
             std::os::unix::fs::chown(self.work(), Some(uid), Some(gid)).doing(doing)?;
         }
-        let work = Jail::open(&self.work(), owner)?;
+        fs::write(self.bundle.join("config.json"), config.to_string()).doing(doing)
+    }
+
+    /// Puts in what its program shall find: the copy of the workspace, and the program itself.
+    pub fn fill(&self) -> Result<(), SandboxError> {
+        let work = Jail::open(&self.work(), owner())?;
         if let Some(lower) = &self.lower {
             let from = Jail::open(lower, None)?;
             for path in files_below(lower)? {
@@ -58,9 +62,15 @@ impl View {
             }
         }
         if let Some((name, text)) = &self.code {
-            fs::write(self.work().join(name), text).doing(doing)?;
+            fs::write(self.work().join(name), text).doing("writing a container's program")?;
         }
-        fs::write(self.bundle.join("config.json"), config.to_string()).doing(doing)
+        Ok(())
+    }
+
+    /// Says what the container that stands shall run.
+    pub fn order(&self, job: &Job, argv: &[String]) -> Result<(), SandboxError> {
+        let name = self.work().join(ORDER);
+        fs::write(name, order(job, argv)).doing("ordering a container")
     }
 
     /// Bytes of the copy of the workspace; without end where folders stand in each other deeper than can be counted.
@@ -114,6 +124,33 @@ impl View {
     }
 }
 
+/// Who owns a container's files, where that is not the service's own user.
+fn owner() -> Option<(u32, u32)> {
+    rustix::process::geteuid().is_root().then_some((INNER_UID, INNER_UID))
+}
+
+/// Where a container that stands finds what to run. Its name is of those that no workspace has.
+const ORDER: &str = ".devstudio-order";
+
+/// What runs in a container until it is told what to run: it waits for a line on its input, and becomes the program.
+pub fn waiting() -> [String; 3] {
+    ["/bin/sh".to_owned(), "-c".to_owned(), format!("read -r _ && . {WORK_DIR}/{ORDER}")]
+}
+
+/// A script of the shell that becomes the program, with exactly its environment.
+fn order(job: &Job, argv: &[String]) -> String {
+    let mut env: BTreeMap<String, String> = job.env.clone();
+    for (key, value) in
+        [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/tmp/home"), ("LANG", "C.UTF-8"), ("TZ", "UTC")]
+    {
+        env.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+    }
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    let env = env.iter().map(|(key, value)| quoted(&format!("{key}={value}")));
+    let words: Vec<String> = env.chain(argv.iter().map(|word| quoted(word))).collect();
+    format!("mkdir -p /tmp/home && exec env -i {}\n", words.join(" "))
+}
+
 fn files_below(folder: &Path) -> Result<Vec<JailPath>, SandboxError> {
     let mut files = Vec::new();
     walk(folder, |path, about| {
@@ -128,22 +165,8 @@ fn is_folder(about: &rustix::fs::Stat) -> bool {
     rustix::fs::FileType::from_raw_mode(about.st_mode) == rustix::fs::FileType::Directory
 }
 
-/// The configuration of a container (OCI).
-pub fn config(
-    job: &Job,
-    runtime: &Runtime,
-    argv: Vec<String>,
-    processes: u64,
-    disk_bytes: u64,
-    view: &View,
-) -> Value {
-    let mut env: BTreeMap<String, String> = job.env.clone();
-    for (key, value) in
-        [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/tmp"), ("LANG", "C.UTF-8"), ("TZ", "UTC")]
-    {
-        env.entry(key.to_owned()).or_insert_with(|| value.to_owned());
-    }
-    let env: Vec<String> = env.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+/// The configuration of a container (OCI). It waits for its program.
+pub fn config(expose: &[PathBuf], processes: u64, disk_bytes: u64, view: &View) -> Value {
     let bind = |from: &Path, to: &str, mode: &str| json!({"destination": to, "type": "bind", "source": from, "options": ["rbind", mode, "nosuid", "nodev"]});
     let mut mounts = vec![
         json!({"destination": "/proc", "type": "proc", "source": "proc"}),
@@ -157,7 +180,7 @@ pub fn config(
         }
     }
     mounts.push(bind(&view.bundle.join("etc"), "/etc", "ro"));
-    for folder in &runtime.expose {
+    for folder in expose {
         mounts.push(bind(folder, &folder.to_string_lossy(), "ro"));
     }
     mounts.push(bind(&view.work(), WORK_DIR, "rw"));
@@ -168,8 +191,8 @@ pub fn config(
         "ociVersion": "1.0.0",
         "process": {
             "user": {"uid": uid, "gid": uid},
-            "args": argv,
-            "env": env,
+            "args": waiting(),
+            "env": ["PATH=/usr/bin:/bin"],
             "cwd": WORK_DIR,
             "noNewPrivileges": true,
             "capabilities": {
@@ -191,4 +214,25 @@ pub fn config(
             ]
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_says_every_word_as_it_is() {
+        let mut job = crate::gvisor::trial(&crate::process::runtimes::Runtime {
+            name: "python",
+            version: String::new(),
+            argv: Vec::new(),
+            extension: "py",
+            expose: Vec::new(),
+            sample: "",
+        });
+        job.env.insert("A".to_owned(), "it's $HOME `x`\n\"".to_owned());
+        let script = order(&job, &["/bin/echo".to_owned(), "-n".to_owned(), "a'b $(c)".to_owned()]);
+        assert!(script.contains(r"'A=it'\''s $HOME `x`"), "{script}");
+        assert!(script.ends_with("'/bin/echo' '-n' 'a'\\''b $(c)'\n"), "{script}");
+    }
 }

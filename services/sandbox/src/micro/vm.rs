@@ -104,7 +104,8 @@ impl Vm {
         let extension = if job.runtime == "node" { "js" } else { "py" };
         let (file, code) = program_file(job, extension)?;
         let view = View::new(bundle.0.clone(), job.view.as_ref().map(|view| view.folder.clone()), code);
-        let view = blocking(move || view.fill(&Value::Null).map(|()| view)).await?;
+        let view =
+            blocking(move || view.make(&Value::Null).and_then(|()| view.fill()).map(|()| view)).await?;
         let machine = tokio::time::timeout(BOOT_TIMEOUT, self.boot(&id, job, &bundle.0.join("work")))
             .await
             .map_err(|_| SandboxError::Internal("the machine did not boot in time".to_owned()))??;

@@ -151,6 +151,17 @@ pub fn candidates() -> Vec<Runtime> {
     found
 }
 
+/// The folders that runtimes need outside of /usr, each once.
+pub fn exposed<'a>(runtimes: impl IntoIterator<Item = &'a Runtime>) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for folder in runtimes.into_iter().flat_map(|runtime| &runtime.expose) {
+        if !folders.contains(folder) {
+            folders.push(folder.clone());
+        }
+    }
+    folders
+}
+
 /// What a program says of itself: its real file, its version, its folders.
 fn told(kind: &Kind, program: &Path) -> Option<(String, String, Vec<PathBuf>)> {
     let answer = answer_of(Command::new(program).args(kind.ask).current_dir("/"))?;

@@ -14,7 +14,7 @@ use crate::{
         proof::{figure, resident_bytes},
         run, until, workspace,
     },
-    engine,
+    engine, made,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,4 +169,28 @@ async fn what_one_run_writes_the_next_does_not_see() {
     assert_eq!(run(&*engine, &code("python", write)).await.stdout, "done\n");
     let look = "import os; print(os.path.exists('/tmp/secret'), os.path.exists('/tmp/work' '/secret'))";
     assert_eq!(run(&*engine, &code("python", look)).await.stdout, "False False\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kernel_that_waits_serves_one_program_and_the_next_comes_by_itself() {
+    let test = "a_kernel_that_waits_serves_one_program_and_the_next_comes_by_itself";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let engines = made(folder.path()).await;
+    let engine = &engines[0];
+    if !engine.info().available || engine.info().isolation != Isolation::Gvisor {
+        eprintln!("SKIPPED {test}: {}", engine.info().remedy);
+        return;
+    }
+    engine.keep_armed(1);
+    for n in 0..3 {
+        until("a kernel waits", 20, || engine.armed() == 1).await;
+        let program =
+            "import os\nprint(sorted(os.listdir('.')), os.environ.get('N'))\nopen('left', 'w').write('x')";
+        let mut job = code("python", program);
+        job.env.insert("N".to_owned(), format!("it's {n}"));
+        let ran = run(engine, &job).await;
+        let line = format!("['.devstudio-order', '.devstudio-run.py'] it's {n}\n");
+        assert_eq!(ran.stdout, line, "nothing of the run before is there: {ran:?}");
+        eprintln!("a kernel that waited: {:?}", ran.outcome.wall);
+    }
 }

@@ -14,10 +14,9 @@ use devstudio_proto::{
     auth::v1::Role,
     sandbox::v1::{
         ReadFileRequest, ReadFileResponse, RunExecRequest, RunExecResponse, WriteFileRequest,
-        WriteFileResponse, lock_service_client::LockServiceClient,
-        port_service_client::PortServiceClient, read_file_response::Content as Read,
-        sandbox_service_client::SandboxServiceClient, snapshot_service_client::SnapshotServiceClient,
-        terminal_service_client::TerminalServiceClient,
+        WriteFileResponse, lock_service_client::LockServiceClient, port_service_client::PortServiceClient,
+        read_file_response::Content as Read, sandbox_service_client::SandboxServiceClient,
+        snapshot_service_client::SnapshotServiceClient, terminal_service_client::TerminalServiceClient,
         workspace_service_client::WorkspaceServiceClient, write_file_request::Content,
     },
 };

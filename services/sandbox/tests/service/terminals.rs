@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use devstudio_kit::Reason;
 use devstudio_proto::sandbox::v1::{
-    AttachTerminalRequest, AttachTerminalResponse, CloseTerminalRequest, ConnectPortRequest, DeletePathRequest,
-    ListPortsRequest, ListTerminalsRequest, OpenPortRequest, OpenTerminalRequest, RunStatus, Terminal,
-    TerminalAttach, TerminalEnd, TerminalSize, TerminalState, attach_terminal_request::Event as Act,
-    attach_terminal_response::Event, connect_port_request::Event as Connect,
+    AttachTerminalRequest, AttachTerminalResponse, CloseTerminalRequest, ConnectPortRequest,
+    DeletePathRequest, ListPortsRequest, ListTerminalsRequest, OpenPortRequest, OpenTerminalRequest,
+    RunStatus, Terminal, TerminalAttach, TerminalEnd, TerminalSize, TerminalState,
+    attach_terminal_request::Event as Act, attach_terminal_response::Event,
+    connect_port_request::Event as Connect,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -240,8 +241,9 @@ async fn who_comes_back_finds_every_byte_that_the_ring_holds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endless_writer_is_held_back_by_its_reader_and_ends_by_ctrl_c_within_a_second() {
-    let world =
-        world_of_terminals!("an_endless_writer_is_held_back_by_its_reader_and_ends_by_ctrl_c_within_a_second");
+    let world = world_of_terminals!(
+        "an_endless_writer_is_held_back_by_its_reader_and_ends_by_ctrl_c_within_a_second"
+    );
     let anna = person();
     let terminal = world.terminal(anna, &[]).await;
     let mut screen = world.attach(anna, &terminal.terminal_id, 0, 131_072).await;
@@ -319,7 +321,11 @@ async fn what_the_workspace_refuses_is_named_and_stays_the_terminals_own() {
              cc -o big big.c && ls -l big && ./big; echo said-$?\n"
         ))
         .await;
-    screen.until("the end of the build", |screen| screen.text.contains("said-42") || screen.text.contains("said-127")).await;
+    screen
+        .until("the end of the build", |screen| {
+            screen.text.contains("said-42") || screen.text.contains("said-127")
+        })
+        .await;
     if screen.text.contains("said-127") {
         eprintln!("SKIPPED what_the_workspace_refuses_is_named_and_stays_the_terminals_own: no C compiler");
         return;
@@ -347,7 +353,12 @@ async fn a_port_is_seen_named_and_reached_by_its_owner_only() {
     let listed = told(world.ports().list_ports(world.by(anna, ListPortsRequest::default())).await);
     let port = listed.expect("a list").ports.pop().expect("a port");
     assert_eq!((port.port, port.terminal_id.as_str()), (8123, terminal.terminal_id.as_str()));
-    assert!(told(world.ports().list_ports(world.by(ben, ListPortsRequest::default())).await).expect("a list").ports.is_empty());
+    assert!(
+        told(world.ports().list_ports(world.by(ben, ListPortsRequest::default())).await)
+            .expect("a list")
+            .ports
+            .is_empty()
+    );
 
     let open = OpenPortRequest { workspace_id: terminal.workspace_id.clone(), port: 8123 };
     let opened = told(world.ports().open_port(world.by(anna, open.clone())).await).expect("a name");
