@@ -14,6 +14,10 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+#[path = "../services/sandbox/tests/common/proof.rs"]
+mod proof;
+
+use self::proof::{counts, figure};
 use crate::harness::{House, PATIENCE, Person, eventually, free_port, fresh_dir, ready, spawn_up, stop};
 
 /// People's chats at once, and how many chats and writes must come between two kills.
@@ -52,6 +56,25 @@ fn children(supervisor: u32) -> BTreeMap<&'static str, i32> {
         found.insert(name, pid);
     }
     found
+}
+
+/// Processes of this machine whose command line contains a word.
+fn processes_with(word: &str) -> usize {
+    let lines = std::fs::read_dir("/proc").unwrap().flatten();
+    lines
+        .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()))
+        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .filter(|line| String::from_utf8_lossy(line).contains(word))
+        .count()
+}
+
+/// A program that would go on for long; it runs when this returns (TX14).
+async fn long_run(dev: &Person, marker: &str) {
+    let request = dev.http.post(format!("{}/rpc/run.exec", dev.url)).bearer_auth(&dev.credential);
+    let code = "import os, time\nfor _ in range(2): os.fork()\ntime.sleep(300)";
+    let body = json!({"engine": "run", "code": code, "args": [marker], "timeoutMs": 300_000}).to_string();
+    tokio::spawn(request.body(body).send());
+    eventually("a program runs", PATIENCE, || async { (processes_with(marker) >= 4).then_some(()) }).await;
 }
 
 fn kill9(pid: i32) {
@@ -93,6 +116,46 @@ async fn write_on(dev: Person, seen: Arc<Seen>) {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Restores two states of a workspace in turn. Whatever was acknowledged is the same tree, to the byte, by its hash.
+/// Answers how many.
+async fn restore_on(dev: Person, states: [Value; 2], seen: Arc<Seen>) -> usize {
+    let call = async |method: &str, body: Value| {
+        let request = dev.http.post(format!("{}/rpc/{method}", dev.url)).bearer_auth(&dev.credential);
+        let answer = request.timeout(Duration::from_secs(10)).body(body.to_string()).send().await.ok()?;
+        if answer.status() == 200 { answer.json::<Value>().await.ok() } else { None }
+    };
+    let mut restored = 0;
+    while !seen.halted() {
+        let wanted = &states[restored % 2];
+        let back = call("snapshot.restore", json!({"snapshotId": wanted["snapshotId"]})).await;
+        let now = match back {
+            Some(_) => call("snapshot.create", json!({"reason": "to compare"})).await,
+            None => None,
+        };
+        match now {
+            Some(now) => {
+                assert_eq!(now["snapshot"]["treeSha256"], wanted["treeSha256"], "restore {restored}");
+                restored += 1;
+            }
+            None => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+    restored
+}
+
+/// Two states of a workspace, as snapshots.
+async fn two_states(dev: &Person) -> [Value; 2] {
+    for n in 0..10 {
+        dev.call("fs.write", json!({"path": format!("d{}/f{n}", n % 3), "text": "ä\n".repeat(n)})).await.ok();
+    }
+    let first = dev.call("snapshot.create", json!({"reason": "first"})).await.ok();
+    dev.call("fs.delete", json!({"path": "d1"})).await.ok();
+    dev.call("fs.write", json!({"path": "d1", "text": "a file where a folder was"})).await.ok();
+    let second = dev.call("snapshot.create", json!({"reason": "second"})).await.ok();
+    assert_ne!(first["snapshot"]["treeSha256"], second["snapshot"]["treeSha256"]);
+    [first["snapshot"].clone(), second["snapshot"].clone()]
 }
 
 /// Chats one after the other, and remembers the tokens that each message tells.
@@ -147,7 +210,11 @@ async fn kill_9_of_each_child_under_load_loses_nothing() {
     dev.call("fs.write", json!({"path": "kept/a.txt", "text": "as it was"})).await.ok();
     let kept = dev.call("snapshot.create", json!({"reason": "before the kills"})).await.ok();
     let pinned = dev.call("fs.lock", json!({"path": "kept/a.txt", "pinned": true})).await.ok();
+    let rounds = counts(1, 3);
+    let keeper = house.dev().await;
+    let states = two_states(&keeper).await;
     let seen = Arc::new(Seen::default());
+    let restoring = tokio::spawn(restore_on(keeper.clone(), states.clone(), seen.clone()));
     let mut load = vec![tokio::spawn(write_on(dev.clone(), seen.clone()))];
     load.extend((0..CHATTERS).map(|_| tokio::spawn(chat_on(dev.clone(), seen.clone()))));
     let goes_on = async |when: &str| {
@@ -159,11 +226,19 @@ async fn kill_9_of_each_child_under_load_loses_nothing() {
         .await;
     };
     goes_on("before anything is killed").await;
-    for name in ["llm", "sandbox", "core", "postgres"] {
+    for name in ["llm", "sandbox", "core", "postgres"].into_iter().cycle().take(4 * rounds) {
         let before = children(house.supervisor.id());
         let pid = *before.get(name).unwrap_or_else(|| panic!("{name} runs: {before:?}"));
+        let marker = format!("killed-with-{name}-{pid}");
+        if name == "sandbox" {
+            long_run(&dev, &marker).await;
+        }
         let killed = Instant::now();
         kill9(pid);
+        if name == "sandbox" {
+            let gone = || async { (processes_with(&marker) == 0).then_some(()) };
+            eventually("its programs go with it", Duration::from_secs(5), gone).await;
+        }
         eventually(&format!("{name} comes back"), Duration::from_secs(10), || async {
             let now = children(house.supervisor.id());
             let renewed = now.get(name).is_some_and(|new| *new != pid);
@@ -177,6 +252,10 @@ async fn kill_9_of_each_child_under_load_loses_nothing() {
     for task in load {
         task.await.unwrap();
     }
+    let restored = restoring.await.unwrap();
+    assert!(restored > 0, "states are restored under load");
+    let kept_states = keeper.call("snapshot.list", json!({"pageSize": 1})).await.ok();
+    assert_eq!(kept_states["snapshots"].as_array().map(Vec::len), Some(1), "{kept_states}");
     let acknowledged = std::mem::take(&mut *seen.written.lock().unwrap());
     let sent = std::mem::take(&mut *seen.sent.lock().unwrap());
     for (path, text) in &acknowledged {
@@ -206,6 +285,15 @@ async fn kill_9_of_each_child_under_load_loses_nothing() {
         assert!((billed - tokens).abs() <= 1, "{id}: {tokens} were sent, {billed} are billed: {}", rows[id]);
     }
     eprintln!("FIGURE kill -9: {} writes and {} chats checked", acknowledged.len(), sent.len());
+    figure(
+        "kills",
+        format!(
+            "{} kills, {} writes, {} chats, {restored} restores of whole trees checked: nothing lost",
+            4 * rounds,
+            acknowledged.len(),
+            sent.len()
+        ),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

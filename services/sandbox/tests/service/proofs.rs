@@ -214,6 +214,33 @@ async fn a_hundred_runs_of_five_people_are_all_right() {
     );
 }
 
+/// TX8: sandboxes stand before it is known whose they are; nothing of another's workspace is in any of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_program_sees_another_persons_working_copy() {
+    let test = "no_program_sees_another_persons_working_copy";
+    let Some(world) = world(test).await else { return };
+    let (anna, ben) = (person(), person());
+    world.write(anna, "secret-of-anna", "secret", None).await.expect("a write");
+    if world.copy(test, anna).await.is_none() {
+        return;
+    }
+    world.write(ben, "own-of-ben", "own", None).await.expect("a write");
+    let look = "import os\nfound = []\nfor top in sorted(os.listdir('/')):\n  if top in ('proc', 'usr', 'lib', 'lib64', 'bin', 'sbin'): continue\n  \
+                for folder, _, files in os.walk('/' + top):\n    found += [f for f in files if '-of-' in f]\n\
+                print(found)\nprint([os.listdir('/' + d) for d in sorted(os.listdir('/')) if d[0] == '.'])\n\
+                print(os.path.realpath('.'), sum('.copies' in l and 'overlay' not in l for l in open('/proc/self/mountinfo')))";
+    // One that was put up for anybody, and one that was put up for this.
+    for _ in 0..3 {
+        let ran = world.run(ben, python(look)).await.expect("a run");
+        let mut lines = ran.stdout.lines();
+        assert_eq!(lines.next(), Some("['own-of-ben']"), "{ran:?}");
+        let hidden = lines.next().unwrap_or_default();
+        assert!(hidden.bytes().all(|b| b"[], ".contains(&b)), "{ran:?}");
+        assert_eq!(lines.next(), Some("/tmp/work 0"), "{ran:?}");
+    }
+    figure("TX8", "another person's working copy is in no sandbox");
+}
+
 /// TU6: two writers who look first, and write only what nobody changed meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_writers_by_version_lose_no_update() {

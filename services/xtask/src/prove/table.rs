@@ -101,6 +101,7 @@ pub const PROOFS: &[Proof] = &[
         &[
             tests("run", &["nothing_of_the_host_is_visible", "dangerous_calls_of_the_kernel_are_refused"]),
             tests("micro", &["nothing_of_the_host_is_visible_from_gvisor"]),
+            tests("service", &["no_program_sees_another_persons_working_copy"]),
         ],
     ),
     proof(
