@@ -233,7 +233,7 @@ mod tests {
             return;
         }
         let program = "import json, hashlib, sqlite3, ssl, os; print('OK', os.listdir('/tmp'))";
-        let output = std::process::Command::new("chroot")
+        let output = std::process::Command::new("/usr/sbin/chroot")
             .arg(&root)
             .args(["/usr/local/bin/python3", "-c", program])
             .env_clear()

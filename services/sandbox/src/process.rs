@@ -244,11 +244,6 @@ impl Factory {
 
     /// Starts a program in a sandbox: one that waits, or a new one.
     pub async fn start(&self, order: Order) -> Result<Running, StartError> {
-        let (lower, tree, apart) = self.lower(order.lower.as_deref())?;
-        let armed = match (apart, self.pool.take()) {
-            (None, Some(armed)) => armed,
-            (apart, _) => self.stand(apart.as_ref().or(self.copies.get())).await?,
-        };
         let mut env: BTreeMap<String, String> = order.env;
         let path = self.path();
         for (key, value) in
@@ -257,8 +252,8 @@ impl Factory {
             env.entry(key.to_owned()).or_insert_with(|| value.to_owned());
         }
         let disk_bytes = if order.disk_bytes == 0 { self.settings.disk_bytes } else { order.disk_bytes };
-        let go = Go {
-            lower,
+        let mut go = Go {
+            lower: Lower::None,
             payload: order.payload,
             code: order.code,
             env: env.into_iter().collect(),
@@ -270,7 +265,19 @@ impl Factory {
             },
             terminal: order.terminal,
         };
-        armed.go(&go, tree, self.bounds(order.memory_bytes)).await
+        loop {
+            let (lower, tree, apart) = self.lower(order.lower.as_deref())?;
+            go.lower = lower;
+            let (armed, waited) = match (apart, self.pool.take()) {
+                (None, Some(armed)) => (armed, true),
+                (apart, _) => (self.stand(apart.as_ref().or(self.copies.get())).await?, false),
+            };
+            match armed.go(&go, tree, self.bounds(order.memory_bytes)).await {
+                // Somebody ended it while it waited: the next one, or a new one.
+                Err(StartError::Other(error)) if waited => tracing::warn!(%error, "an armed sandbox had ended"),
+                started => return started,
+            }
+        }
     }
 
     /// How a sandbox gets to a working copy: root hands the tree over, since the sandbox cannot walk to it any more;

@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     net::{
         RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
         SendFlags, recvmsg, sendmsg,
@@ -195,8 +196,12 @@ impl Armed {
 
     /// It stands still: its processes have not ended.
     pub fn is_standing(&self) -> bool {
-        let first = self.hold.first.as_ref();
-        first.is_some_and(|first| pidfd_send_signal(first, Signal::CONT).is_ok())
+        // The descriptor of a process is readable once it has ended.
+        let ended = |first: &OwnedFd| {
+            let mut wanted = [PollFd::new(first, PollFlags::IN)];
+            !matches!(poll(&mut wanted, Some(&Timespec::default())), Ok(0))
+        };
+        self.hold.first.as_ref().is_some_and(|first| !ended(first))
     }
 
     /// Starts a program in it. `tree` is the workspace, where the order says that it comes along.

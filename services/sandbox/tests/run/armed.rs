@@ -151,13 +151,11 @@ async fn a_running_program_is_given_more_to_read_until_its_input_is_closed() {
             Some(event) = events.recv() => {
                 let Event::Output { data, .. } = event else { continue };
                 heard.push_str(&String::from_utf8_lossy(&data));
-                match heard.lines().last() {
-                    Some("read first") => {
-                        let input = input.as_ref().expect("it is open");
-                        input.send(Bytes::from_static(b"second\n")).await.expect("it reads");
-                    }
-                    Some("read second") => input = None,
-                    _ => {}
+                if heard.ends_with("read first\n") {
+                    let input = input.as_ref().expect("it is open");
+                    input.send(Bytes::from_static(b"second\n")).await.expect("it reads");
+                } else if heard.ends_with("read second\n") {
+                    input = None;
                 }
             }
         }

@@ -226,7 +226,7 @@ async fn no_program_sees_another_persons_working_copy() {
     }
     world.write(ben, "own-of-ben", "own", None).await.expect("a write");
     let look = "import os\nfound = []\nfor top in sorted(os.listdir('/')):\n  if top in ('proc', 'usr', 'lib', 'lib64', 'bin', 'sbin'): continue\n  \
-                for folder, _, files in os.walk('/' + top):\n    found += [f for f in files if '-of-' in f]\n\
+                for folder, _, files in os.walk('/' + top):\n    found += [f for f in files if f.endswith(('-of-anna', '-of-ben'))]\n\
                 print(found)\nprint([os.listdir('/' + d) for d in sorted(os.listdir('/')) if d[0] == '.'])\n\
                 print(os.path.realpath('.'), sum('.copies' in l and 'overlay' not in l for l in open('/proc/self/mountinfo')))";
     // One that was put up for anybody, and one that was put up for this.

@@ -156,7 +156,9 @@ async fn a_shell_has_a_real_terminal_of_its_own_and_is_resized() {
     screen.keys("stty size\n").await;
     screen.until_text("50 132").await;
     // Job control and Ctrl-C.
-    screen.keys("cat\nping\n").await;
+    screen.keys("echo go; cat\n").await;
+    screen.until_text("go\r\n").await; // the shell reads no more keys now
+    screen.keys("ping\n").await;
     screen.until_text("ping\r\nping\r\n").await;
     screen.keys("\u{3}").await;
     screen.keys("echo after-$((1+1))\n").await;
