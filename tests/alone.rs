@@ -5,4 +5,5 @@ mod harness;
 
 mod clock;
 mod kill;
+mod terminals;
 mod traces;

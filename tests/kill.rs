@@ -28,7 +28,7 @@ const MORE: usize = 8;
 pub static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// The children of a process: pid and a word of their command line that tells which it is.
-fn children(supervisor: u32) -> BTreeMap<&'static str, i32> {
+pub fn children(supervisor: u32) -> BTreeMap<&'static str, i32> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
@@ -77,9 +77,15 @@ async fn long_run(dev: &Person, marker: &str) {
     eventually("a program runs", PATIENCE, || async { (processes_with(marker) >= 4).then_some(()) }).await;
 }
 
-fn kill9(pid: i32) {
+pub fn kill9(pid: i32) {
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+/// Bytes of memory that a process has resident; 0 where it is gone.
+pub fn resident_bytes(pid: i32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
 }
 
 /// What the load has seen so far.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use devstudio_kit::telemetry;
 
-use crate::{bench, call, doctor, key, migrate, serve, up, user};
+use crate::{bench, call, doctor, image, key, migrate, serve, up, user};
 
 /// DevStudio: a self-hosted studio in which people and agents write, run and test code with local models.
 ///
@@ -54,6 +54,9 @@ pub enum Command {
     Call(call::Args),
     /// Measure what the edge costs, on a DevStudio that runs on this machine.
     Bench(bench::Args),
+    /// Make images for the engine micro, without any network.
+    #[command(subcommand)]
+    Image(image::Command),
     /// Name what this machine lacks for DevStudio, and what to do about it.
     Doctor(doctor::Args),
 }
@@ -99,6 +102,7 @@ mod tests {
             "devstudio key list --email a@b.c",
             "devstudio serve auth billing edge --mesh-listen unix:/run/core.sock --link-llm http://llm:50055",
             "devstudio doctor --json",
+            "devstudio image build python --output /tmp/python.tar",
             "devstudio migrate --database-url postgres://localhost/devstudio",
         ] {
             parse(line).expect(line);

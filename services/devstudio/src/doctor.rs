@@ -7,6 +7,10 @@ use std::{
     process::{Command, ExitCode, Stdio},
 };
 
+use devstudio_sandbox::{
+    engine::Engine as _,
+    process::{Factory, Process, Settings, runtimes},
+};
 use serde_json::json;
 use sqlx::Connection as _;
 
@@ -71,7 +75,7 @@ pub async fn run(args: Args, paths: &Paths) -> anyhow::Result<ExitCode> {
     findings.push(space(&paths.data));
     findings.push(port(args.listen, paths).await);
     findings.extend(isolation());
-    findings.extend(runtimes());
+    findings.extend(programs().await);
     let missing = findings.iter().filter(|finding| finding.state == State::Missing).count();
     if args.json {
         let list: Vec<_> = findings.iter().map(as_json).collect();
@@ -190,8 +194,8 @@ async fn port(listen: SocketAddr, paths: &Paths) -> Finding {
     Finding::missing(NAME, format!("{listen} is not free"), "choose another address with --listen")
 }
 
-/// What the engines can build on. Which grade a run had stands in its result; `devstudio call engine.list` tells it
-/// of a DevStudio that runs.
+/// What the engines can build on. Which grade a run had stands in its result; `devstudio call run.engines '{}'` tells
+/// it of a DevStudio that runs.
 fn isolation() -> Vec<Finding> {
     let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default();
     let weaker = "programs then run with weaker isolation, and only where an admin allows that";
@@ -271,13 +275,47 @@ fn virtualisation() -> Finding {
     }
 }
 
-fn runtimes() -> Vec<Finding> {
-    [("python3", "Python programs"), ("node", "JavaScript programs")]
-        .map(|(name, what)| match program(name) {
-            Some(path) => Finding::ok(name, format!("{what} run with {path}")),
-            None => Finding::absent(name, format!("{what} do not run"), format!("install {name}")),
-        })
-        .into()
+/// Makes a real sandbox and tries each runtime in it, as the engine run does at its start.
+async fn programs() -> Vec<Finding> {
+    const NAME: &str = "engine run";
+    let config = devstudio_sandbox::Config::default();
+    let settings = Settings {
+        init_program: "/proc/self/exe".into(),
+        // Apart from every service: each clears what an earlier one of its name left.
+        instance: format!("doctor-{}", std::process::id()),
+        run_as: (config.run_uid, config.run_uid),
+        max_processes: config.run_processes.into(),
+        cpu_millis: config.run_cpu_millis.into(),
+        disk_bytes: 64 << 20,
+        disk_files: 10_000,
+        tmp_bytes: 64 << 20,
+    };
+    let factory = match Factory::probe(settings).await {
+        Ok(factory) => factory,
+        Err(remedy) => return vec![Finding::absent(NAME, "programs cannot be isolated here", remedy)],
+    };
+    let engine = Process::new(Ok(factory), config.run_min_isolation).await;
+    let info = engine.info();
+    let limits: Vec<String> = info.facts.limits.iter().map(|(name, how)| format!("{name}: {how}")).collect();
+    let found = format!("isolation {} ({})", info.isolation.name(), limits.join(", "));
+    let mut findings = vec![match info.facts.limits.get("memory").map(String::as_str) {
+        Some("cgroup") => Finding::ok(NAME, found),
+        _ => Finding::absent(
+            NAME,
+            found,
+            "let it have control groups, so that memory is bounded surely: start as root, or by systemd-run --user \
+             --scope -p Delegate=yes devstudio up",
+        ),
+    }];
+    findings.extend(runtimes::known().map(|(name, programs)| match info.runtimes.get(name) {
+        Some(version) => Finding::ok(name, version.clone()),
+        None => Finding::absent(
+            name,
+            "none that works in the sandbox",
+            format!("install {}", programs.join(" or ")),
+        ),
+    }));
+    findings
 }
 
 fn program(name: &str) -> Option<String> {

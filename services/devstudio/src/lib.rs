@@ -10,6 +10,7 @@ pub mod child_log;
 pub mod cli;
 pub mod doctor;
 pub mod health;
+pub mod image;
 pub mod installed;
 pub mod key;
 pub mod lock;

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use devstudio::{
     bench, call,
     cli::{Cli, Command},
-    doctor, key, migrate,
+    doctor, image, key, migrate,
     paths::Paths,
     serve, up, user,
 };
@@ -36,6 +36,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Key(command) => on_this_thread()?.block_on(key::run(command, &paths)).map(done),
         Command::Call(args) => on_this_thread()?.block_on(call::run(args, &paths)).map(done),
         Command::Bench(args) => on_this_thread()?.block_on(bench::run(args, &paths)).map(done),
+        Command::Image(command) => image::run(command).map(done),
         Command::Doctor(args) => on_this_thread()?.block_on(doctor::run(args, &paths)),
     }
 }

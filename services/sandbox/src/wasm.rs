@@ -15,8 +15,9 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -62,6 +63,7 @@ struct Inner {
     settings: Settings,
     waiting: Mutex<Option<Running>>,
     filling: AtomicBool,
+    spent_micros: AtomicU64,
 }
 
 impl Wasm {
@@ -86,8 +88,13 @@ impl Wasm {
             provider: "wasmer 7.4.2 cranelift".to_owned(),
             wants_kvm: false,
         };
-        let inner =
-            Arc::new(Inner { factory, settings, waiting: Mutex::default(), filling: AtomicBool::new(false) });
+        let inner = Arc::new(Inner {
+            factory,
+            settings,
+            waiting: Mutex::default(),
+            filling: AtomicBool::new(false),
+            spent_micros: AtomicU64::new(0),
+        });
         inner.clone().fill();
         Ok(Self { inner, info })
     }
@@ -95,6 +102,12 @@ impl Wasm {
     /// A worker was started beforehand and waits for its order.
     pub fn worker_waits(&self) -> bool {
         self.inner.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).is_some()
+    }
+
+    /// How long the module that ended last took for its store, its instance and its call, as its worker says; without
+    /// compiling or loading it. For benchmarks.
+    pub fn last_call(&self) -> Duration {
+        Duration::from_micros(self.inner.spent_micros.load(Ordering::Relaxed))
     }
 
     async fn execute(&self, job: &Job, sink: &mut Sink) -> Result<Outcome, SandboxError> {
@@ -120,10 +133,13 @@ impl Wasm {
             })
             .await?;
         let report = order::read_report(&ending.report);
-        if let (Some(code), true) = (report.0, compiled.is_empty()) {
+        if let Some(spent) = report.spent {
+            self.inner.spent_micros.store(spent.as_micros() as u64, Ordering::Relaxed);
+        }
+        if let (Some(code), true) = (report.compiled, compiled.is_empty()) {
             self.inner.keep(&cached, code);
         }
-        let (verdict, end) = (report.1, ending.end.clone());
+        let (verdict, end) = (report.verdict, ending.end.clone());
         let mut outcome = outcome(ending, Isolation::Wasm, self.info.facts.clone()).await?;
         outcome.changes.clear();
         let (status, exit_code, message) = match (verdict, end) {

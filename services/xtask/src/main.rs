@@ -50,8 +50,8 @@ enum Command {
     Gen,
     /// Measure the tests' coverage of a crate, and fail below a share of its lines.
     Cov(cov::Args),
-    /// Print what the edge costs beside the direct call.
-    Bench,
+    /// Print figures, each beside its reference: the edge, the engines, the Studio.
+    Bench(bench::Args),
     /// Pack the binary, the Studio and llm-node into target/dist.
     Dist,
 }
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Gen => r#gen::run(),
         Command::Cov(args) => cov::run(&args),
-        Command::Bench => bench::run(),
+        Command::Bench(args) => bench::run(&args),
         Command::Dist => dist::run(),
     };
     match done {

@@ -120,6 +120,11 @@ const KINDS: [Kind; 7] = [
     },
 ];
 
+/// The names of all runtimes that are looked for, in order, and the programs of each.
+pub fn known() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    KINDS.iter().map(|kind| (kind.name, kind.programs))
+}
+
 /// The runtime of a file, by its ending; python where nothing says otherwise.
 pub fn of_file(path: &str) -> &'static str {
     let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);

@@ -7,6 +7,7 @@ use std::{
     io::{Read as _, Write as _},
     os::fd::FromRawFd as _,
     sync::Arc,
+    time::Instant,
 };
 
 use wasmer::{
@@ -26,7 +27,7 @@ use wasmer_wasix::{
 };
 
 use super::{
-    order::{COMPILED, Order, VERDICT, Verdict, part},
+    order::{COMPILED, Order, SPENT, VERDICT, Verdict, part},
     stdio::Stdio,
     tunables::Capped,
 };
@@ -100,12 +101,16 @@ impl Worker {
                 Err(error) => return Verdict::Failed(format!("the compiled module does not load: {error}")),
             }
         };
+        let began = Instant::now();
         let mut store = Store::new(engine.clone());
-        let instance = match self.instantiate(&mut store, engine, &module) {
-            Ok(instance) => instance,
-            Err(verdict) => return verdict,
+        let verdict = match self.instantiate(&mut store, engine, &module) {
+            Ok(instance) => self.call(&mut store, &instance),
+            Err(verdict) => verdict,
         };
-        self.call(&mut store, &instance)
+        let spent = (began.elapsed().as_micros() as u64).to_le_bytes();
+        // Where the service is gone nobody misses it.
+        let _ = report.write_all(&part(SPENT, &spent));
+        verdict
     }
 
     /// Cranelift without optimisation, the quickest of the compilers whose licence lets everybody use them; a module

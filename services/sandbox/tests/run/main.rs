@@ -1,5 +1,6 @@
 //! The engine `run` against real programs and real attacks (TX2 to TX10, TX13, TX14).
 
+mod armed;
 mod attacks;
 mod bombs;
 #[path = "../common/mod.rs"]
