@@ -106,13 +106,13 @@ impl Runsc {
         command
     }
 
-    /// Ends a container with all that runs in it.
+    /// Ends a container with all that runs in it: by its group first, since runsc waits long for what it ends itself.
     fn delete(&self, id: &str, group: Option<Group>) {
+        drop(group);
         let deleted = self.command().args(["delete", "-force", id]).stdin(Stdio::null()).output();
         if let Err(error) = deleted {
             tracing::warn!(%error, id, "a container could not be deleted");
         }
-        drop(group);
     }
 
     /// Removes the folder of a container that has ended.
@@ -150,12 +150,13 @@ impl Gvisor {
         made.map_err(|error| error.to_string())?;
         let cgroups = Cgroups::detect(&format!("{instance}-micro"));
         let runsc = Runsc { program, state };
+        // First whatever runs: runsc alone waits for seconds until what nobody reaps is gone.
+        cgroups.sweep();
         for left in std::fs::read_dir(&bundles).into_iter().flatten().flatten() {
             let id = left.file_name().to_string_lossy().into_owned();
             runsc.delete(&id, None);
             runsc.forget(&id, &left.path());
         }
-        cgroups.sweep();
         let (wanted, waiting, filling) = (AtomicUsize::new(0), Mutex::default(), AtomicBool::new(false));
         let gvisor = Self {
             runsc,

@@ -176,17 +176,20 @@ pub async fn all<T>(futures: impl IntoIterator<Item = impl Future<Output = T>>) 
     futures::future::join_all(futures).await
 }
 
-/// Processes of this machine whose command line contains a word.
+/// How many processes of this machine have a word in their command line.
 pub fn processes_with(word: &str) -> usize {
-    let own = std::process::id().to_string();
-    std::fs::read_dir("/proc")
-        .expect("/proc")
-        .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()))
-        .filter(|entry| *entry.file_name() != *own.as_str())
-        .filter(|entry| {
-            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+    pids_with(word).len()
+}
+
+/// Processes of this machine whose command line contains a word, without this one.
+pub fn pids_with(word: &str) -> Vec<u32> {
+    let own = std::process::id();
+    let pids = std::fs::read_dir("/proc").expect("/proc").flatten();
+    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| *pid != own)
+        .filter(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             String::from_utf8_lossy(&line).contains(word)
         })
-        .count()
+        .collect()
 }

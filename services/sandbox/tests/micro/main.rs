@@ -12,14 +12,21 @@ use common::{job, settings};
 use devstudio_sandbox::{
     engine::{Engine as _, Job, Program},
     micro::{Micro, Settings, engines as find_engines},
+    process,
 };
 use tokio::sync::OnceCell;
 
 static ENGINES: OnceCell<Vec<Arc<Micro>>> = OnceCell::const_new();
 
 async fn made(folder: &Path) -> Vec<Micro> {
-    let settings = Settings { folder: folder.to_owned(), process: settings("micro") };
-    find_engines(settings).await.expect("engines that say what they lack")
+    made_by(folder, settings("micro")).await
+}
+
+/// The engines of a service with these settings.
+async fn made_by(folder: &Path, process: process::Settings) -> Vec<Micro> {
+    find_engines(Settings { folder: folder.to_owned(), process })
+        .await
+        .expect("engines that say what they lack")
 }
 
 /// One of the engines of this machine; nothing and a word about it where it does not work.

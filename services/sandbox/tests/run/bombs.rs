@@ -25,7 +25,9 @@ const MIB: u64 = 1 << 20;
 fn descendants() -> usize {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
         // After the name, which may hold anything: the state and the parent.
         let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
@@ -76,7 +78,8 @@ async fn a_fork_bomb_stays_small_and_leaves_nothing() {
     }
     assert!(most > 8 && most <= 64, "{most} processes at most");
     assert!(late < Duration::from_secs(2), "{late:?}");
-    let all = if proving() { format!(", +{most_of_all} below the service with its own") } else { String::new() };
+    let all =
+        if proving() { format!(", +{most_of_all} below the service with its own") } else { String::new() };
     assert!(!proving() || most_of_all <= 64 + 4, "{most_of_all} processes below the service");
     figure("TX2", format!("run: 4 bombs, {most} processes at most{all}, gone {late:?} after their time"));
 }
