@@ -14,7 +14,8 @@ use devstudio_proto::{
     auth::v1::Role,
     sandbox::v1::{
         ReadFileRequest, ReadFileResponse, RunExecRequest, RunExecResponse, WriteFileRequest,
-        WriteFileResponse, lock_service_client::LockServiceClient, read_file_response::Content as Read,
+        WriteFileResponse, archive_service_client::ArchiveServiceClient,
+        lock_service_client::LockServiceClient, read_file_response::Content as Read,
         sandbox_service_client::SandboxServiceClient, snapshot_service_client::SnapshotServiceClient,
         workspace_service_client::WorkspaceServiceClient, write_file_request::Content,
     },
@@ -92,6 +93,10 @@ impl World {
 
     pub fn snapshots(&self) -> SnapshotServiceClient<Link> {
         SnapshotServiceClient::new(self.mesh.seen_by(Service::Edge).link(Service::Sandbox))
+    }
+
+    pub fn archives(&self) -> ArchiveServiceClient<Link> {
+        ArchiveServiceClient::new(self.mesh.seen_by(Service::Edge).link(Service::Sandbox))
     }
 
     /// A request in a person's name.
