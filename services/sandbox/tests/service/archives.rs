@@ -225,7 +225,7 @@ async fn a_hostile_archive_is_refused_whole_and_by_name() {
         assert_eq!(fault.reason, reason, "{what}: {fault:?}");
         assert!(fault.message.contains(word), "{what}: {fault}");
         assert_eq!(world.tree(anna, "").await, before, "{what}");
-        assert!(began.elapsed().as_secs() < 20, "{what} took {:?}", began.elapsed());
+        assert!(began.elapsed().as_secs() < 60, "{what} took {:?}", began.elapsed());
     }
     assert_eq!(world.text(anna, "kept").await.expect("a read"), "kept");
 }
