@@ -383,6 +383,21 @@ async fn what_is_exported_comes_back_as_the_same_tree() {
     }
 }
 
+/// All of them in one change: it must not take longer the more there is already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_of_thousands_of_files_is_imported_at_once() {
+    let Some(world) = world("a_tree_of_thousands_of_files").await else { return };
+    let anna = person();
+    let names: Vec<String> = (0..3000).map(|n| format!("d{}/f{n}.txt", n % 50)).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), name.as_bytes())).collect();
+    let began = std::time::Instant::now();
+    let done = world.import(anna, &gzipped(&tar(&files)), |_| {}).await.expect("imported");
+    println!("FIGURE 3000 files were imported in {:?}", began.elapsed());
+    assert_eq!(done.written_files, 3000);
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+    assert_eq!(world.text(anna, "d7/f7.txt").await.expect("a read"), "d7/f7.txt");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_and_a_snapshot_are_exported_alone() {
     let Some(world) = world("a_folder_and_a_snapshot").await else { return };
