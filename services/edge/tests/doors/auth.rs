@@ -18,10 +18,13 @@ use http_body_util::{BodyExt as _, StreamBody};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
+/// Whose, for which path, from which page.
+type Ticket = (Uuid, String, String);
+
 #[derive(Clone)]
 pub struct Auth {
     keys: Arc<Keyring>,
-    tickets: Arc<Mutex<HashMap<String, (Uuid, String, String)>>>,
+    tickets: Arc<Mutex<HashMap<String, Ticket>>>,
     revoked: broadcast::Sender<Uuid>,
 }
 
