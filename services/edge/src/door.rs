@@ -20,7 +20,7 @@ use devstudio_kit::{
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Frame;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, body::Body};
 use tower::ServiceExt as _;
 use tracing::{Instrument as _, Span, field};
@@ -100,6 +100,11 @@ impl Door {
         // from here on: a stream that is being sent must not outlive the access of whoever sends it
         let streamed = method.streams || method.takes_stream;
         let cut = pass.identity.as_ref().filter(|_| streamed).map(|identity| self.cut(identity));
+        let alive = CancellationToken::new();
+        let ends_with_call = alive.clone().drop_guard();
+        if method.takes_stream {
+            request = request.map(|body| Body::new(Sent { body, over: Box::pin(alive.cancelled_owned()) }));
+        }
         let call = self.mesh.link(method.service).oneshot(request);
         let answer = async {
             match limit {
@@ -126,7 +131,8 @@ impl Door {
         }
         span.record("latency", started.elapsed().as_secs_f64() * 1e3);
         match cut {
-            Some(cut) => response.map(|body| Body::new(Revocable { body, cut, ended: false })),
+            Some(cut) => response
+                .map(|body| Body::new(Revocable { body, cut, ended: false, call: Some(ends_with_call) })),
             None => response,
         }
     }
@@ -226,11 +232,13 @@ struct Revocable {
     body: Body,
     cut: Cut,
     ended: bool,
+    /// What is still sent to the service ends with this.
+    call: Option<DropGuard>,
 }
 
 impl Revocable {
     fn end(&mut self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        self.ended = true;
+        (self.ended, self.call) = (true, None);
         let status = Status::from(fault);
         let mut trailers = HeaderMap::new();
         match status.add_header(&mut trailers) {
@@ -259,5 +267,31 @@ impl http_body::Body for Revocable {
             self.ended = true;
         }
         polled
+    }
+}
+
+/// A body that is sent on until the call is over. Without this the transport would go on with it after whoever called
+/// has gone, and the service would wait for its end.
+struct Sent {
+    body: Body,
+    over: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl http_body::Body for Sent {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.over.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(Err(Status::cancelled("the call is over"))));
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
     }
 }

@@ -37,12 +37,13 @@ pub struct Method {
 impl Method {
     /// What to use in place of JSON, for a method that takes a stream.
     pub fn instead(&self) -> Option<&'static str> {
-        self.takes_stream.then(|| match self.name.as_str() {
-            "upload.put" => "PUT /upload with the content as the body, or gRPC",
-            "terminal.attach" => "the WebSocket /stream/terminal/{id}, or gRPC",
-            "port.connect" => "the address that port.open gives, or gRPC",
-            _ => "gRPC",
-        })
+        match self.name.as_str() {
+            _ if !self.takes_stream => None,
+            "upload.put" => Some("PUT /upload with the content as the body, or gRPC"),
+            "terminal.attach" => Some("the WebSocket /stream/terminal/{id}, or gRPC"),
+            "port.connect" => Some("the address that port.open gives, or gRPC"),
+            _ => Some("gRPC"),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Packer {
 enum Writer {
     Zip(Box<ZipWriter<StreamWriter<Sink>>>),
     Tar(tar::Builder<Sink>),
-    TarGz(tar::Builder<GzEncoder<Sink>>),
+    TarGz(Box<tar::Builder<GzEncoder<Sink>>>),
 }
 
 impl Packer {
@@ -34,7 +34,8 @@ impl Packer {
             Format::Zip => Writer::Zip(Box::new(ZipWriter::new_stream(out.clone()))),
             Format::Tar => Writer::Tar(tar::Builder::new(out.clone())),
             Format::TarGz => {
-                Writer::TarGz(tar::Builder::new(GzEncoder::new(out.clone(), Compression::default())))
+                let gzip = GzEncoder::new(out.clone(), Compression::default());
+                Writer::TarGz(Box::new(tar::Builder::new(gzip)))
             }
         };
         Self { writer, out }

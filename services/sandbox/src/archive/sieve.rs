@@ -184,7 +184,7 @@ impl<'a> Sieve<'a> {
             if inner.is_empty() {
                 return Ok(None);
             }
-            JailPath::file(&format!("{}/{inner}", self.order.below).trim_start_matches('/').to_owned())
+            JailPath::file(format!("{}/{inner}", self.order.below).trim_start_matches('/'))
                 .map(Some)
                 .map_err(|error| error.of_entry(path))
         };

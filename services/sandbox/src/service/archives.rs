@@ -60,6 +60,8 @@ impl Archives {
             }
             upload.add(&piece.data).await.map_err(status)?;
         }
+        // A call that was cancelled ends its stream like every other; here it is dropped, before anything is finished.
+        tokio::task::yield_now().await;
         let (sha256, size_bytes) = upload.finish(announced).await.map_err(status)?;
         Ok(PutUploadResponse { sha256: hex::encode(sha256), size_bytes: size_bytes as i64 })
     }

@@ -108,8 +108,11 @@ impl Change {
     pub async fn in_the_way(&mut self, path: &JailPath) -> Result<Option<String>, SandboxError> {
         let above: Vec<&str> = path.as_str().match_indices('/').map(|(at, _)| &path.as_str()[..at]).collect();
         Ok(sqlx::query_scalar(
-            "select path from files where workspace_id = $1 and sha256 is not null
-               and (path = any($2) or starts_with(path, $3 || '/'))
+            // what is below a path lies between it with / and it with 0, the character after /; the key has the order
+            "select path from files where workspace_id = $1 and sha256 is not null and path = any($2)
+             union all
+             select path from files where workspace_id = $1 and sha256 is not null
+               and path > $3 || '/' and path < $3 || '0'
              union all
              select path || '/' from folders where workspace_id = $1 and not removed and path = $3
              limit 1",

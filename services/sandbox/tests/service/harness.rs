@@ -14,7 +14,8 @@ use devstudio_proto::{
     auth::v1::Role,
     sandbox::v1::{
         ReadFileRequest, ReadFileResponse, RunExecRequest, RunExecResponse, WriteFileRequest,
-        WriteFileResponse, lock_service_client::LockServiceClient, port_service_client::PortServiceClient,
+        WriteFileResponse, archive_service_client::ArchiveServiceClient,
+        lock_service_client::LockServiceClient, port_service_client::PortServiceClient,
         read_file_response::Content as Read, sandbox_service_client::SandboxServiceClient,
         snapshot_service_client::SnapshotServiceClient, terminal_service_client::TerminalServiceClient,
         workspace_service_client::WorkspaceServiceClient, write_file_request::Content,
@@ -101,6 +102,10 @@ impl World {
 
     pub fn ports(&self) -> PortServiceClient<Link> {
         PortServiceClient::new(self.mesh.seen_by(Service::Edge).link(Service::Sandbox))
+    }
+
+    pub fn archives(&self) -> ArchiveServiceClient<Link> {
+        ArchiveServiceClient::new(self.mesh.seen_by(Service::Edge).link(Service::Sandbox))
     }
 
     /// A request in a person's name.

@@ -1,5 +1,7 @@
 //! The sandbox as its callers see it: through the generated clients, on a fresh database each.
 
+mod archives;
+mod bundles;
 mod files;
 mod harness;
 mod locks;
@@ -10,4 +12,5 @@ mod runs;
 mod snapshots;
 mod terminals;
 mod text;
+mod uploads;
 mod watch;
