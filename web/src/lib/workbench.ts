@@ -1,4 +1,4 @@
-// What is open in the editor, and what was typed but not saved; kept in this browser per person.
+// What is open in the editor and its two sides, and what was typed but not saved; kept in this browser per person.
 import { create } from "zustand";
 import { persist } from "zustand/middleware";
 import { flushKept, kept } from "./keep";
@@ -12,10 +12,19 @@ export type Panel = "output" | "history" | "snapshots" | "search";
 /** A place in a file that is to be shown; columns count from 1. */
 export interface Spot { path: string; line: number; column: number; length: number }
 
-interface Workbench {
-  open: string[];
-  active: string | null;
-  preview: string | null;
+/** The files of one side of the editor. */
+export interface Side { open: string[]; active: string | null; preview: string | null }
+
+/** The side with the focus stands in the workbench itself, so that whoever opens a file need not know of sides. */
+interface Workbench extends Side {
+  /** The side without the focus, where the editor is split. */
+  other: Side | null;
+  /** The focus is in the right one of two sides. */
+  right: boolean;
+  /** Files save themselves when nothing was typed for a moment. */
+  autosave: boolean;
+  /** Where cursor, scroll and folds stood in a file, by viewKey. */
+  views: Record<string, unknown>;
   drafts: Record<string, Draft>;
   expanded: string[];
   panel: Panel | null;
@@ -23,14 +32,15 @@ interface Workbench {
   spot: Spot | null;
 }
 
-const empty: Workbench = { open: [], active: null, preview: null, drafts: {}, expanded: [], panel: null, insertion: null, spot: null };
+const noFiles: Side = { open: [], active: null, preview: null };
+const empty: Workbench = { ...noFiles, other: null, right: false, autosave: false, views: {}, drafts: {}, expanded: [], panel: null, insertion: null, spot: null };
 
 export const useWorkbench = create<Workbench>()(
   persist(() => empty, {
     name: "devstudio.workbench",
     storage: kept<Partial<Workbench>>(),
     skipHydration: true,
-    partialize: ({ open, active, preview, drafts, expanded, panel }) => ({ open, active, preview, drafts, expanded, panel }),
+    partialize: ({ insertion: _insertion, spot: _spot, ...rest }) => rest,
   }),
 );
 
@@ -56,6 +66,60 @@ export async function loadWorkbench(userId: string, workspaceId: string): Promis
   await useWorkbench.persist.rehydrate();
 }
 
+const only = ({ open, active, preview }: Side): Side => ({ open, active, preview });
+/** The sides from left to right: one, or two where the editor is split. */
+export const sidesOf = (w: Workbench): Side[] => (w.other === null ? [only(w)] : w.right ? [w.other, only(w)] : [only(w), w.other]);
+/** A file is open on some side. */
+export const isOpen = (w: Workbench, path: string): boolean => w.open.includes(path) || (w.other?.open.includes(path) ?? false);
+/** What a file's view is remembered by; the same file on both sides has two. */
+export const viewKey = (path: string, right: boolean): string => `${right ? "right" : "left"}:${path}`;
+
+/** Remembers the view of a file on a side. */
+export function keepViewOf(path: string, right: boolean, view: unknown): void {
+  useWorkbench.setState(({ views }) => ({ views: { ...views, [viewKey(path, right)]: view } }));
+}
+
+export const setAutosave = (autosave: boolean): void => { useWorkbench.setState({ autosave }); };
+
+/** Gives a side the focus; true is the right one. */
+export function focusSide(right: boolean): void {
+  useWorkbench.setState((w) => (w.other === null || w.right === right ? {} : { ...w.other, other: only(w), right }));
+}
+
+/** Shows the active file on the other side too; splits the editor where it is not split yet. */
+export function splitEditor(): void {
+  const { active, other, right } = useWorkbench.getState();
+  if (active === null) return;
+  if (other) {
+    focusSide(!right);
+    openFile(active);
+    return;
+  }
+  useWorkbench.setState((w) => ({ open: [active], active, preview: null, other: only(w), right: true }));
+}
+
+/** Moves a file from the side with the focus to another side; splits the editor where it is not split yet. */
+export function moveAside(path: string, toRight: boolean): void {
+  const w = useWorkbench.getState();
+  if (!w.open.includes(path) || (w.other !== null && w.right === toRight)) return;
+  const left = without(w, path);
+  const target = w.other ?? noFiles;
+  const moved: Side = { open: target.open.includes(path) ? target.open : [...target.open, path], active: path, preview: target.preview === path ? null : target.preview };
+  useWorkbench.setState(left.open.length === 0 ? { ...moved, other: null, right: false } : { ...moved, other: left, right: toRight });
+}
+
+/** Lays both sides together, as on a narrow screen. */
+export function joinSides(): void {
+  useWorkbench.setState((w) => (w.other === null ? {} : { open: [...new Set(sidesOf(w).flatMap((side) => side.open))], active: w.active ?? w.other.active, other: null, right: false }));
+}
+
+function without(side: Side, path: string): Side {
+  const at = side.open.indexOf(path);
+  if (at < 0) return only(side);
+  const open = side.open.filter((p) => p !== path);
+  return { open, active: side.active === path ? (open[Math.min(at, open.length - 1)] ?? null) : side.active, preview: side.preview === path ? null : side.preview };
+}
+
 /** Opens a file; a preview gives way to the next one until it is edited or opened for good. */
 export function openFile(path: string, keep = true): void {
   useWorkbench.setState((w) => {
@@ -78,31 +142,42 @@ export function showSpot(spot: Spot): void {
   go("/code", { path: spot.path });
 }
 
-/** Closes a file; its draft goes with it. */
-export function closeFile(path: string): void {
+/** Closes a file on the side with the focus, or on both. Its draft goes with the last of it; a side without files goes. */
+export function closeFile(path: string, everywhere = false): void {
   useWorkbench.setState((w) => {
-    const at = w.open.indexOf(path);
-    const open = w.open.filter((p) => p !== path);
-    const { [path]: _gone, ...drafts } = w.drafts;
-    return { open, drafts, active: w.active === path ? (open[Math.min(at, open.length - 1)] ?? null) : w.active, preview: w.preview === path ? null : w.preview };
+    const own = without(w, path);
+    const other = w.other && everywhere ? without(w.other, path) : w.other;
+    const gone = !other?.open.includes(path);
+    const keys = [viewKey(path, w.right), ...(gone ? [viewKey(path, !w.right)] : [])];
+    const rest = {
+      drafts: gone ? omit(w.drafts, [path]) : w.drafts,
+      views: omit(w.views, keys),
+    };
+    if (other && own.open.length === 0) return { ...other, other: null, right: false, ...rest };
+    return { ...own, other: other?.open.length === 0 ? null : other, right: other?.open.length === 0 ? false : w.right, ...rest };
   });
 }
 
 /** Remembers, or with null forgets, what was typed and not saved. */
 export function setDraft(path: string, draft: Draft | null): void {
   useWorkbench.setState((w) => {
-    const { [path]: _old, ...drafts } = w.drafts;
-    return { drafts: draft ? { ...drafts, [path]: draft } : drafts, preview: draft && w.preview === path ? null : w.preview };
+    const drafts = omit(w.drafts, [path]);
+    if (!draft) return { drafts };
+    const keep = <S extends Side>(side: S): S => (side.preview === path ? { ...side, preview: null } : side);
+    return { drafts: { ...drafts, [path]: draft }, preview: keep(w).preview, other: w.other && keep(w.other) };
   });
 }
+
+const omit = <T>(record: Record<string, T>, keys: string[]): Record<string, T> => Object.fromEntries(Object.entries(record).filter(([key]) => !keys.includes(key)));
 
 /** Follows a rename of a file or folder. */
 export function renamePaths(from: string, to: string): void {
   const moved = (path: string) => (path === from ? to : path.startsWith(`${from}/`) ? to + path.slice(from.length) : path);
+  const side = ({ open, active, preview }: Side): Side => ({ open: open.map(moved), active: active && moved(active), preview: preview && moved(preview) });
   useWorkbench.setState((w) => ({
-    open: w.open.map(moved),
-    active: w.active && moved(w.active),
-    preview: w.preview && moved(w.preview),
+    ...side(w),
+    other: w.other && side(w.other),
+    views: Object.fromEntries(Object.entries(w.views).map(([key, view]) => [viewKey(moved(key.slice(key.indexOf(":") + 1)), key.startsWith("right:")), view])),
     expanded: w.expanded.map(moved),
     drafts: Object.fromEntries(Object.entries(w.drafts).map(([path, draft]) => [moved(path), draft])),
   }));
