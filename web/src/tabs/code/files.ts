@@ -6,7 +6,7 @@ import { workspace } from "../../api/workspace";
 import type { Entry } from "../../gen/devstudio/sandbox/v1/workspace_pb";
 import { number } from "../../lib/format";
 import { here } from "../../lib/place";
-import { isOpen, keepViewOf, onLeaveWorkbench, renamePaths, setDraft, useWorkbench, viewKey } from "../../lib/workbench";
+import { isOpen, keepViewOf, onLeaveWorkbench, openFile, renamePaths, setDraft, useWorkbench, viewKey } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { monaco } from "./monaco";
 import { patchOf } from "./patch";
@@ -99,7 +99,7 @@ export async function saveFile(path: string, byItself = false): Promise<boolean>
   const text = entry.model.getValue();
   set(path, { saving: true, fault: null });
   try {
-    const written = await store(path, entry.base, text, state.version);
+    const written = await storeText(path, entry.base, text, state.version);
     entry.savedAt = at;
     entry.base = text;
     const dirty = entry.model.getAlternativeVersionId() !== at;
@@ -118,8 +118,8 @@ export async function saveFile(path: string, byItself = false): Promise<boolean>
   }
 }
 
-/** Sends what changed where that is less than the whole. */
-async function store(path: string, base: string, text: string, ifVersion: bigint): Promise<{ version: bigint; sizeBytes: number }> {
+/** Stores a text over a version; sends what changed where that is less than the whole. */
+export async function storeText(path: string, base: string, text: string, ifVersion: bigint): Promise<{ version: bigint; sizeBytes: number }> {
   const workspaceId = here();
   const unifiedDiff = ifVersion > 0n ? patchOf(base, text) : null;
   if (unifiedDiff !== null) {
@@ -144,6 +144,18 @@ export async function compare(path: string): Promise<void> {
     if (reasonOf(cause) === "NOT_FOUND") set(path, { conflict: { version: 0n, theirs: "", merged: "", overlaps: false } });
     else set(path, { fault: explain(cause) });
   }
+}
+
+/** Puts a text that was not stored into the editor, on the version it was made from, and has the person decide. */
+export async function offerText(path: string, base: string, text: string, version: bigint): Promise<void> {
+  openFile(path);
+  await loadFile(path);
+  const entry = opened.get(path);
+  if (!entry) return;
+  entry.base = base;
+  set(path, { version });
+  entry.model.pushEditOperations([], [{ range: entry.model.getFullModelRange(), text }], () => null);
+  await compare(path);
 }
 
 /** Ends a conflict with a text, and saves it over the version that it was decided against. */
