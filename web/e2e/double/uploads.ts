@@ -14,8 +14,6 @@ const FILE_LIMIT = 524_288;
 const BODY_LIMIT = 64 * 1_048_576;
 const PIECE = 16_384;
 const uploads = new Map<string, Buffer>();
-/** How the next transfers go, for tests: packing that waits between pieces. */
-export const transfers = { pause: null as Promise<void> | null };
 
 /** Takes an upload whole; errors as JSON, as the edge's other JSON doors have them. */
 export async function putUpload(request: IncomingMessage, response: ServerResponse, user: User | undefined): Promise<void> {
@@ -77,7 +75,6 @@ export function archiveRoutes(router: ConnectRouter, caller: (ctx: HandlerContex
       for (let at = 0; at < packed.length; at += PIECE) {
         const done = Math.min(packed.length, at + PIECE);
         yield create(ExportArchiveResponseSchema, { data: packed.subarray(at, done), fileName: at === 0 ? name : "", packedFiles: Math.floor((files.length * done) / packed.length), totalFiles: files.length });
-        if (transfers.pause) await transfers.pause;
       }
     },
   });
@@ -125,7 +122,8 @@ export function tarOf(files: Packed[]): Buffer {
     head.write(`${content.length.toString(8).padStart(11, "0")}\0`, 124);
     head.write("00000000000\0", 136);
     head.write("        ", 148);
-    head.write("0ustar\x0000", 156);
+    head.write("0", 156);
+    head.write("ustar\x0000", 257);
     head.write(`${head.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, "0")}\0 `, 148);
     return [head, content, Buffer.alloc((512 - (content.length % 512)) % 512)];
   });

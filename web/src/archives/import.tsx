@@ -73,7 +73,7 @@ export default function ImportArchive({ asked }: { asked: Importing }) {
             {file ? <Chosen file={file} {...(step.at === "asking" ? { onOther: () => setFile(null) } : {})} /> : <Choose onFile={setFile} />}
             {step.at === "asking" && file && (
               <>
-                <div className="flex flex-col gap-1.5">
+                <div className="flex flex-col items-start gap-1.5">
                   <span className="label">{m.archive_mode()}</span>
                   <Segmented label={m.archive_mode()} value={mode} onChange={setMode} options={[{ value: "refuse", label: m.archive_mode_refuse() }, { value: "keep", label: m.archive_mode_keep() }, { value: "replace", label: m.archive_mode_replace() }]} />
                   <p className="text-xs text-fg-3">{{ replace: m.archive_mode_replace_hint(), keep: m.archive_mode_keep_hint(), refuse: m.archive_mode_refuse_hint() }[mode]}</p>

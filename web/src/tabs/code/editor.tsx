@@ -1,5 +1,5 @@
 // One Monaco editor for all files of a side: it changes models and keeps each one's view.
-import { useEffect, useRef } from "react";
+import { useEffect, useLayoutEffect, useRef } from "react";
 import { flushKept } from "../../lib/keep";
 import { useStatus } from "../../lib/status";
 import { useTheme } from "../../lib/theme";
@@ -69,7 +69,11 @@ export function Editor({ path, right, focused, locked }: { path: string; right: 
     const view = viewOf(path, right);
     if (view) made.restoreViewState(view);
     made.updateOptions({ ariaLabel: `${m.editor()}: ${path}` });
-    const keep = () => keepView(path, right, made.saveViewState());
+  }, [path, right, phone]);
+
+  // Before the model is another or the editor gone, which effects bring about that come after this one's end.
+  useLayoutEffect(() => {
+    const keep = () => keepView(path, right, editor.current?.getModel() ? editor.current.saveViewState() : null);
     const leave = () => {
       keep();
       flushKept();

@@ -5,6 +5,7 @@ import { explain, reasonOf, type Fault } from "../../api/errors";
 import { workspace } from "../../api/workspace";
 import type { Entry } from "../../gen/devstudio/sandbox/v1/workspace_pb";
 import { number } from "../../lib/format";
+import { flushKept } from "../../lib/keep";
 import { here } from "../../lib/place";
 import { isOpen, keepViewOf, onLeaveWorkbench, openFile, renamePaths, setDraft, useWorkbench, viewKey } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
@@ -41,6 +42,12 @@ export const useFiles = create<{ files: Record<string, FileState> }>(() => ({ fi
 onLeaveWorkbench(() => {
   for (const path of opened.keys()) keepDraft(path);
   for (const path of Object.keys(useFiles.getState().files)) dropFile(path);
+});
+
+// What was typed in the last moment is kept too when the page goes.
+addEventListener("pagehide", () => {
+  for (const path of opened.keys()) keepDraft(path);
+  flushKept();
 });
 
 export const modelOf = (path: string) => opened.get(path)?.model;

@@ -132,7 +132,7 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
   const behind = !connected || !tree.synced;
   const count = deleting?.folder ? filesIn(entries, deleting.path) : 0;
   return (
-    <section aria-label={m.files()} data-pane className="flex min-h-0 flex-1 flex-col bg-panel">
+    <section aria-label={m.files()} data-pane className="relative flex min-h-0 flex-1 flex-col bg-panel">
       <div className="flex h-9 shrink-0 items-center border-b border-line pr-1 pl-3">
         <h2 className="label flex-1">{m.files()}</h2>
         <IconButton label={m.file_new()} icon={FilePlus2} keys="Mod+Alt+N" onClick={() => onNew({ kind: "file", folder: folderNow() })} />
@@ -142,7 +142,6 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
       <p role="status" className="text-xs text-warn empty:hidden [&:not(:empty)]:border-b [&:not(:empty)]:border-line [&:not(:empty)]:bg-warn-soft [&:not(:empty)]:px-3 [&:not(:empty)]:py-1">{behind ? m.tree_behind() : ""}</p>
       <p role="status" className="text-xs empty:hidden [&:not(:empty)]:border-b [&:not(:empty)]:border-line [&:not(:empty)]:bg-accent-soft [&:not(:empty)]:px-3 [&:not(:empty)]:py-1">{clip.note}</p>
       {rows.length === 0 && <p className="px-4 py-3 text-xs">{m.files_none()}</p>}
-      {drag.target !== null && <p aria-hidden className="pointer-events-none truncate border-b border-line bg-accent-soft px-3 py-1 text-xs text-accent-text">{m.code_drop_here({ folder: drag.target || m.workspace_top() })}</p>}
       <div ref={scroller} data-drop={drag.target === "" || undefined} className="min-h-0 flex-1 overflow-auto data-drop:shadow-[inset_0_0_0_2px_var(--signal)]" onDragOver={drag.over("")} onDrop={drag.drop("")} onDragLeave={drag.leave}>
         <div role="tree" aria-label={m.files()} className="relative my-1" style={{ height: list.getTotalSize() }} tabIndex={rows.length === 0 ? 0 : undefined}>
           {list.getVirtualItems().map((item) => {
@@ -178,6 +177,7 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
           })}
         </div>
       </div>
+      {drag.target !== null && <p aria-hidden className="pointer-events-none absolute inset-x-3 bottom-3 z-10 truncate rounded-ctl bg-overlay px-3 py-1.5 text-center text-xs text-fg shadow-over">{m.code_drop_here({ folder: drag.target || m.workspace_top() })}</p>}
       {menu && (
         <TreeMenu
           at={menu}
