@@ -40,7 +40,9 @@ export function HunkDiff({ path, original, proposed, left, right, undecided, not
   const [fault, setFault] = useState<Fault | null>(null);
   const [writing, setWriting] = useState(false);
   const [at, setAt] = useState(0);
-  const busy = useRef<Promise<void>>(Promise.resolve());
+  /** Writes go one after the other: which was asked for last, up to which they count no more, what stands. */
+  const writes = useRef({ queue: Promise.resolve(), last: 0, void: 0, stored: null as Decision[] | null });
+  const onward = useRef(-1);
   const height = phone ? 44 : 30;
 
   // The first comparison decides what the hunks are; later ones only draw what is left of them.
@@ -77,29 +79,42 @@ export function HunkDiff({ path, original, proposed, left, right, undecided, not
     diff.getModifiedEditor().revealLineInCenter(linesOf(hunks, decisions)[wanted] ?? 1);
     requestAnimationFrame(() => boxes[wanted]?.querySelector("button")?.focus());
   };
+  // The boxes are made anew with each decision; then the focus goes on to what is still open.
+  useEffect(() => {
+    const wanted = onward.current;
+    onward.current = -1;
+    if (wanted >= 0 && boxes.length > 0) show(wanted);
+  // Only new boxes are gone on to.
+  // oxlint-disable-next-line react-hooks/exhaustive-deps
+  }, [boxes]);
   const decide = (next: Decision[], from: number) => {
     if (!hunks) return;
-    const before = decisions;
+    const { current: w } = writes;
+    const mine = (w.last += 1);
+    onward.current = from < 0 ? -1 : next[from] === "open" ? from : nextOpen(next, from);
     setDecisions(next);
     setFault(null);
     setWriting(true);
     const text = textWith(original, proposed, hunks, (i) => next[i] === "rejected" || (next[i] === "open" && undecided === "original"));
-    busy.current = busy.current.then(() => onResolve(text, next)).catch((cause: unknown) => {
-      setDecisions(before);
-      setFault(explain(cause));
+    w.queue = w.queue.then(async () => {
+      if (mine <= w.void) return;
+      try {
+        await onResolve(text, next);
+        w.stored = next;
+      } catch (cause) {
+        // What waited behind it was decided on top of it, and goes with it.
+        w.void = w.last;
+        setDecisions(w.stored ?? next.map(() => "open"));
+        setFault(explain(cause));
+      }
+      if (mine === w.last || mine <= w.void) setWriting(false);
     });
-    void busy.current.finally(() => setWriting(false));
-    // The boxes are made anew with the decision; the focus goes on to what is still open.
-    const onward = from < 0 ? -1 : next[from] === "open" ? from : nextOpen(next, from);
-    if (onward < 0) return;
-    setAt(onward);
-    setTimeout(() => document.querySelector<HTMLElement>(`[data-hunk="${onward}"] button`)?.focus(), 0);
   };
   const one = (which: number, decision: Decision) => decide(decisions.map((now, i) => (i === which ? decision : now)), which);
   const all = (decision: Decision) => decide(decisions.map(() => decision), -1);
   const count = hunks?.length ?? 0;
   const open = decisions.filter((decision) => decision === "open").length;
-  const off = note !== undefined || writing;
+  const off = note !== undefined;
   const status = hunks === null ? "" : count === 0 ? m.hunk_equal() : writing ? m.hunk_writing() : open > 0 ? m.hunk_left({ count: open, shown: number(open) }) : m.hunk_decided();
   return (
     <>

@@ -7,8 +7,8 @@ export function makeZones(editor: monaco.editor.ICodeEditor, lines: readonly num
   const widgets: monaco.editor.IOverlayWidget[] = [];
   const ids: string[] = [];
   const place = () => {
-    const { contentLeft, contentWidth } = editor.getLayoutInfo();
-    for (const box of boxes) Object.assign(box.style, { left: `${contentLeft}px`, width: `${contentWidth}px` });
+    const { contentLeft, contentWidth, verticalScrollbarWidth } = editor.getLayoutInfo();
+    for (const box of boxes) Object.assign(box.style, { left: `${contentLeft}px`, width: `${contentWidth - verticalScrollbarWidth}px` });
   };
   editor.changeViewZones((zones) => {
     for (const [at, line] of lines.entries()) {
