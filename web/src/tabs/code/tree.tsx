@@ -142,7 +142,7 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
       <p role="status" className="text-xs text-warn empty:hidden [&:not(:empty)]:border-b [&:not(:empty)]:border-line [&:not(:empty)]:bg-warn-soft [&:not(:empty)]:px-3 [&:not(:empty)]:py-1">{behind ? m.tree_behind() : ""}</p>
       <p role="status" className="text-xs empty:hidden [&:not(:empty)]:border-b [&:not(:empty)]:border-line [&:not(:empty)]:bg-accent-soft [&:not(:empty)]:px-3 [&:not(:empty)]:py-1">{clip.note}</p>
       {rows.length === 0 && <p className="px-4 py-3 text-xs">{m.files_none()}</p>}
-      <div ref={scroller} data-drop={drag.target === "" || undefined} className="min-h-0 flex-1 overflow-auto data-drop:shadow-[inset_0_0_0_2px_var(--signal)]" onDragOver={drag.over("")} onDrop={drag.drop("")} onDragLeave={drag.leave}>
+      <div ref={scroller} data-drop={drag.target === "" || undefined} className="min-h-0 flex-1 overflow-auto [contain:strict] data-drop:shadow-[inset_0_0_0_2px_var(--signal)]" onDragOver={drag.over("")} onDrop={drag.drop("")} onDragLeave={drag.leave}>
         <div role="tree" aria-label={m.files()} className="relative my-1" style={{ height: list.getTotalSize() }} tabIndex={rows.length === 0 ? 0 : undefined}>
           {list.getVirtualItems().map((item) => {
             const row = rows[item.index];
