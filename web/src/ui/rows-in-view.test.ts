@@ -2,10 +2,10 @@
 import { expect, test } from "vitest";
 import { rowsInView } from "./rows-in-view";
 
-test("the rows in view and twelve around them are drawn, however many there are", () => {
-  expect(rowsInView(0, 600, 30, 500_000)).toEqual({ from: 0, to: 32 });
-  expect(rowsInView(7_500_000, 600, 30, 500_000)).toEqual({ from: 249_988, to: 250_032 });
-  expect(rowsInView(15_000_000 - 600, 600, 30, 500_000)).toEqual({ from: 499_968, to: 500_000 });
+test("the rows in view and six around them are drawn, however many there are", () => {
+  expect(rowsInView(0, 600, 30, 500_000)).toEqual({ from: 0, to: 26 });
+  expect(rowsInView(7_500_000, 600, 30, 500_000)).toEqual({ from: 249_994, to: 250_026 });
+  expect(rowsInView(15_000_000 - 600, 600, 30, 500_000)).toEqual({ from: 499_974, to: 500_000 });
 });
 
 test("a list that got shorter than where it was scrolled to draws its end", () => {

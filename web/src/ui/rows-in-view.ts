@@ -1,7 +1,7 @@
 // Which rows of one height are in view: for lists of any length, since nothing is held for a row that is not drawn.
 import { useEffect, useState, type RefObject } from "react";
 
-const OVERSCAN = 12;
+const OVERSCAN = 6;
 
 /** The first row to draw and the one after the last. */
 export const rowsInView = (top: number, viewHeight: number, rowHeight: number, count: number): { from: number; to: number } => {

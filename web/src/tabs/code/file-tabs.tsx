@@ -2,7 +2,8 @@
 import { ClipboardCopy, Columns2, Lock, PanelRight, X } from "lucide-react";
 import { DropdownMenu } from "radix-ui";
 import { useState } from "react";
-import { focusSide, openFile, splitEditor, useWorkbench, type Side } from "../../lib/workbench";
+import { focusSide, splitEditor } from "../../lib/sides";
+import { openFile, useWorkbench, type Side } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { copyText } from "../../ui/copy";
 import { cx } from "../../ui/cx";

@@ -1,7 +1,6 @@
 // The file tree: follows the workspace, shows only the rows in view, and is worked by keys, menu and drag.
-import { useVirtualizer, defaultRangeExtractor } from "@tanstack/react-virtual";
 import { FilePlus2, FolderPlus, FolderUp, Upload as UploadIcon } from "lucide-react";
-import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent } from "react";
+import { useId, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import { useConnection } from "../../api/stream";
 import { useSession } from "../../api/session";
 import { useCommands } from "../../lib/commands";
@@ -12,6 +11,7 @@ import { m } from "../../paraglide/messages";
 import { IconButton } from "../../ui/button";
 import { Confirm } from "../../ui/dialog";
 import { usePhone } from "../../ui/media";
+import { useRowsInView } from "../../ui/rows-in-view";
 import type { TreeState } from "./live-tree";
 import { lockAt } from "./locks";
 import type { Creating } from "./new-entry";
@@ -47,16 +47,11 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
   const rows = useMemo(() => visibleRows(children, entries, new Set(expanded)), [children, entries, expanded]);
   const focusAt = Math.max(0, rows.findIndex((row) => row.path === (focusPath ?? active)));
   const height = phone ? ROW_PHONE : ROW;
-  const list = useVirtualizer({
-    count: rows.length,
-    getScrollElement: () => scroller.current,
-    estimateSize: () => height,
-    getItemKey: (i) => rows[i]?.path ?? i,
-    overscan: 12,
-    // The row with the focus stays in the page, so that keys go on working after scrolling.
-    rangeExtractor: (range) => [...new Set([...defaultRangeExtractor(range), focusAt])].filter((i) => i < rows.length).sort((a, b) => a - b),
-  });
-  useEffect(() => list.measure(), [list, height]);
+  const { from, to } = useRowsInView(scroller, height, rows.length);
+  // The row with the focus stays in the page, so that keys go on working after scrolling.
+  const drawn = rows.slice(from, to).map((row, i) => ({ row, at: from + i }));
+  const focused = rows[focusAt];
+  if (focused && (focusAt < from || focusAt >= to)) drawn.push({ row: focused, at: focusAt });
 
   const open = (path: string, keep: boolean) => {
     openFile(path, keep);
@@ -68,7 +63,9 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
     const row = rows[Math.max(0, Math.min(rows.length - 1, at))];
     if (!row) return;
     setFocusPath(row.path);
-    list.scrollToIndex(rows.indexOf(row));
+    const box = scroller.current;
+    const top = rows.indexOf(row) * height;
+    if (box) box.scrollTop = Math.min(top, Math.max(box.scrollTop, top + height + 8 - box.clientHeight));
     requestAnimationFrame(() => document.getElementById(prefix + row.path)?.focus({ preventScroll: true }));
   };
   const menuOf = (row: Row, x: number, y: number) => {
@@ -143,20 +140,18 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
       <p role="status" className="text-xs empty:hidden [&:not(:empty)]:border-b [&:not(:empty)]:border-line [&:not(:empty)]:bg-accent-soft [&:not(:empty)]:px-3 [&:not(:empty)]:py-1">{clip.note}</p>
       {rows.length === 0 && <p className="px-4 py-3 text-xs">{m.files_none()}</p>}
       <div ref={scroller} data-drop={drag.target === "" || undefined} className="min-h-0 flex-1 overflow-auto [contain:strict] data-drop:shadow-[inset_0_0_0_2px_var(--signal)]" onDragOver={drag.over("")} onDrop={drag.drop("")} onDragLeave={drag.leave}>
-        <div role="tree" aria-label={m.files()} className="relative my-1" style={{ height: list.getTotalSize() }} tabIndex={rows.length === 0 ? 0 : undefined}>
-          {list.getVirtualItems().map((item) => {
-            const row = rows[item.index];
-            if (!row) return null;
-            if (row.path === renaming) return <Rename key={row.path} row={row} top={item.start} height={height} onDone={(name) => { setRenaming(null); if (name !== null) void rename(row.path, name); requestAnimationFrame(() => focusRow(item.index)); }} />;
+        <div role="tree" aria-label={m.files()} className="relative my-1" style={{ height: rows.length * height }} tabIndex={rows.length === 0 ? 0 : undefined}>
+          {drawn.map(({ row, at }) => {
+            if (row.path === renaming) return <Rename key={row.path} row={row} top={at * height} height={height} onDone={(name) => { setRenaming(null); if (name !== null) void rename(row.path, name); requestAnimationFrame(() => focusRow(at)); }} />;
             const folder = row.folder ? row.path : parentOf(row.path);
             return (
               <TreeRow
                 key={row.path}
                 row={row}
                 id={prefix + row.path}
-                top={item.start}
+                top={at * height}
                 height={height}
-                focused={item.index === focusAt}
+                focused={at === focusAt}
                 active={row.path === active}
                 dirty={row.path in drafts}
                 drop={drag.target === null || drag.target === "" ? "none" : drag.target === row.path ? "into" : within(row.path, drag.target) ? "inside" : "none"}
