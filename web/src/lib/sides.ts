@@ -1,5 +1,10 @@
 // The two sides of the editor: split, moved between, laid together. Apart from the workbench, since only the Code tab needs them.
-import { noFiles, only, openFile, useWorkbench, viewKey, without, type Side, type Workbench } from "./workbench";
+import { noFiles, omit, openFile, useWorkbench, type Side, type Workbench } from "./workbench";
+
+/** A side alone. */
+const only = ({ open, active, preview }: Side): Side => ({ open, active, preview });
+/** What a file's view is remembered by; the same file on both sides has two. */
+export const viewKey = (path: string, right: boolean): string => `${right ? "right" : "left"}:${path}`;
 
 /** The sides from left to right: one, or two where the editor is split. */
 export const sidesOf = (w: Workbench): Side[] => (w.other === null ? [only(w)] : w.right ? [w.other, only(w)] : [only(w), w.other]);
@@ -56,4 +61,28 @@ export function renamePaths(from: string, to: string): void {
     expanded: w.expanded.map(moved),
     drafts: Object.fromEntries(Object.entries(w.drafts).map(([path, draft]) => [moved(path), draft])),
   }));
+}
+
+/** Closes a file on the side with the focus, or on both. Its draft goes with the last of it; a side without files goes. */
+export function closeFile(path: string, everywhere = false): void {
+  useWorkbench.setState((w) => {
+    const own = without(w, path);
+    const other = w.other && everywhere ? without(w.other, path) : w.other;
+    const gone = !other?.open.includes(path);
+    const keys = [viewKey(path, w.right), ...(gone ? [viewKey(path, !w.right)] : [])];
+    const rest = {
+      drafts: gone ? omit(w.drafts, [path]) : w.drafts,
+      views: omit(w.views, keys),
+    };
+    if (other && own.open.length === 0) return { ...other, other: null, right: false, ...rest };
+    return { ...own, other: other?.open.length === 0 ? null : other, right: other?.open.length === 0 ? false : w.right, ...rest };
+  });
+}
+
+/** A side without a file; its neighbour is shown then. */
+function without(side: Side, path: string): Side {
+  const at = side.open.indexOf(path);
+  if (at < 0) return only(side);
+  const open = side.open.filter((p) => p !== path);
+  return { open, active: side.active === path ? (open[Math.min(at, open.length - 1)] ?? null) : side.active, preview: side.preview === path ? null : side.preview };
 }

@@ -1,7 +1,7 @@
 // Open files, previews, drafts and renames.
 import { beforeEach, expect, test } from "vitest";
-import { focusSide, joinSides, keepViewOf, moveAside, sidesOf, splitEditor, renamePaths } from "./sides";
-import { closeFile, insertIntoEditor, openFile, setDraft, useWorkbench } from "./workbench";
+import { closeFile, focusSide, joinSides, keepViewOf, moveAside, sidesOf, splitEditor, renamePaths } from "./sides";
+import { insertIntoEditor, openFile, setDraft, useWorkbench } from "./workbench";
 
 const now = () => useWorkbench.getState();
 beforeEach(() => useWorkbench.setState({ open: [], active: null, preview: null, other: null, right: false, views: {}, drafts: {}, expanded: [], insertion: null }));

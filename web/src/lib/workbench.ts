@@ -66,19 +66,6 @@ export async function loadWorkbench(userId: string, workspaceId: string): Promis
   await useWorkbench.persist.rehydrate();
 }
 
-/** A side alone. */
-export const only = ({ open, active, preview }: Side): Side => ({ open, active, preview });
-/** What a file's view is remembered by; the same file on both sides has two. */
-export const viewKey = (path: string, right: boolean): string => `${right ? "right" : "left"}:${path}`;
-
-/** A side without a file; its neighbour is shown then. */
-export function without(side: Side, path: string): Side {
-  const at = side.open.indexOf(path);
-  if (at < 0) return only(side);
-  const open = side.open.filter((p) => p !== path);
-  return { open, active: side.active === path ? (open[Math.min(at, open.length - 1)] ?? null) : side.active, preview: side.preview === path ? null : side.preview };
-}
-
 /** Opens a file; a preview gives way to the next one until it is edited or opened for good. */
 export function openFile(path: string, keep = true): void {
   useWorkbench.setState((w) => {
@@ -101,22 +88,6 @@ export function showSpot(spot: Spot): void {
   go("/code", { path: spot.path });
 }
 
-/** Closes a file on the side with the focus, or on both. Its draft goes with the last of it; a side without files goes. */
-export function closeFile(path: string, everywhere = false): void {
-  useWorkbench.setState((w) => {
-    const own = without(w, path);
-    const other = w.other && everywhere ? without(w.other, path) : w.other;
-    const gone = !other?.open.includes(path);
-    const keys = [viewKey(path, w.right), ...(gone ? [viewKey(path, !w.right)] : [])];
-    const rest = {
-      drafts: gone ? omit(w.drafts, [path]) : w.drafts,
-      views: omit(w.views, keys),
-    };
-    if (other && own.open.length === 0) return { ...other, other: null, right: false, ...rest };
-    return { ...own, other: other?.open.length === 0 ? null : other, right: other?.open.length === 0 ? false : w.right, ...rest };
-  });
-}
-
 /** Remembers, or with null forgets, what was typed and not saved. */
 export function setDraft(path: string, draft: Draft | null): void {
   useWorkbench.setState((w) => {
@@ -127,7 +98,8 @@ export function setDraft(path: string, draft: Draft | null): void {
   });
 }
 
-const omit = <T>(record: Record<string, T>, keys: string[]): Record<string, T> => Object.fromEntries(Object.entries(record).filter(([key]) => !keys.includes(key)));
+/** A record without some keys. */
+export const omit = <T>(record: Record<string, T>, keys: string[]): Record<string, T> => Object.fromEntries(Object.entries(record).filter(([key]) => !keys.includes(key)));
 
 /** Puts text into the open file at its cursor. False when no file is open. */
 export function insertIntoEditor(text: string): boolean {

@@ -5,8 +5,8 @@ const OVERSCAN = 6;
 
 /** The first row to draw and the one after the last. */
 export const rowsInView = (top: number, viewHeight: number, rowHeight: number, count: number): { from: number; to: number } => {
-  const from = Math.max(0, Math.min(count, Math.floor(top / rowHeight)) - OVERSCAN);
-  return { from, to: Math.min(count, Math.ceil((top + viewHeight) / rowHeight) + OVERSCAN) };
+  const at = Math.max(0, Math.min(top, count * rowHeight - viewHeight));
+  return { from: Math.max(0, Math.floor(at / rowHeight) - OVERSCAN), to: Math.min(count, Math.ceil((at + viewHeight) / rowHeight) + OVERSCAN) };
 };
 
 /** Follows the scrolling of an element; draws anew only when other rows come into view. */

@@ -98,7 +98,7 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
     event.preventDefault();
     event.stopPropagation();
     if (known) return known();
-    const now = Date.now();
+    const now = event.timeStamp;
     typed.current = { text: (now - typed.current.at > TYPING_MS ? "" : typed.current.text) + event.key, at: now };
     const found = typedRow(rows, focusAt, typed.current.text);
     if (found >= 0) focusRow(found);
