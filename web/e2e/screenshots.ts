@@ -7,6 +7,7 @@ import type { ReadFileResponse } from "../src/gen/devstudio/sandbox/v1/workspace
 import { launch, open, signIn, type View } from "./browser.ts";
 import { clientsOf } from "./clients.ts";
 import { startDouble } from "./double/main.ts";
+import { tarOf } from "./double/uploads.ts";
 import { setStage, type Stage } from "./stage.ts";
 
 const out = process.env["SCREENSHOTS"] ?? new URL("../test-results/screenshots", import.meta.url).pathname;
@@ -47,6 +48,18 @@ async function withHistory(page: Page, { url, person }: Stage, tab: RegExp): Pro
   await page.locator(".monaco-editor .view-line").first().waitFor();
   await page.keyboard.press("Control+j");
   await page.getByRole("tab", { name: tab }).click();
+}
+
+/** Asks for an import of a large archive. */
+async function openImport(page: Page, url: string): Promise<void> {
+  await page.goto(`${url}/code?path=src/primes.py`);
+  await page.locator(".monaco-editor .view-line").first().waitFor();
+  await button(page, /^(Arbeitsbereich|Workspace):/).click();
+  await page.getByRole("menuitem", { name: /^(Archiv einspielen|Import an archive)$/ }).click();
+  const content = Buffer.alloc(500_000, "x");
+  const archive = tarOf(Array.from({ length: 6 }, (_, i) => ({ path: `library/part${i}.txt`, content })));
+  await page.getByRole("dialog").getByLabel(/^(Archiv|Archive)$/).setInputFiles({ name: "library-1.4.tar", mimeType: "application/x-tar", buffer: archive });
+  await page.getByText("library-1.4.tar").waitFor();
 }
 
 /** Pictures of the person's own pages. */
@@ -101,6 +114,58 @@ const scenes: Record<string, Scene> = {
     await withHistory(page, stage, /^(Zeitleiste|Timeline)$/);
     await page.getByRole("list", { name: /README/ }).waitFor();
     await settled(page, 900);
+  },
+  "code-split": async (page, { url }) => {
+    await page.goto(`${url}/code?path=src/primes.py`);
+    await page.locator(".monaco-editor .view-line").first().waitFor();
+    await page.keyboard.press("Control+\\");
+    if ((page.viewportSize()?.width ?? 0) < 768) await button(page, /^(Dateien|Files)$/).click();
+    await page.getByRole("treeitem", { name: /README/ }).click();
+    await page.locator(".monaco-editor .view-line", { hasText: "Primes" }).first().waitFor();
+    await settled(page, 900);
+  },
+  "code-hunks": async (page, stage) => {
+    await withHistory(page, stage, /^(Zeitleiste|Timeline)$/);
+    await page.getByRole("list", { name: /README/ }).getByRole("button").last().click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("button", { name: /(Stelle 1 behalten|Keep change 1)$/ }).waitFor();
+    await dialog.getByRole("button", { name: /(Stelle 1 behalten|Keep change 1)$/ }).click();
+    await settled(page, 900);
+  },
+  "code-import": async (page, { url }) => {
+    await openImport(page, url);
+    await settled(page);
+  },
+  "code-import-progress": async (page, { url }) => {
+    await openImport(page, url);
+    const cdp = await page.context().newCDPSession(page);
+    await cdp.send("Network.enable");
+    await cdp.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: 1e9, uploadThroughput: 300_000 });
+    await page.getByRole("dialog").getByRole("button", { name: /^(Einspielen|Import)$/ }).click();
+    await page.getByRole("progressbar").and(page.locator("[aria-valuenow='0']")).waitFor({ state: "detached" });
+    await settled(page, 200);
+  },
+  "code-drop": async (page, { url }) => {
+    await page.goto(`${url}/code?path=src/primes.py`);
+    await page.locator(".monaco-editor .view-line").first().waitFor();
+    if ((page.viewportSize()?.width ?? 0) < 768) await button(page, /^(Dateien|Files)$/).click();
+    await settled(page);
+    const data = await page.evaluateHandle(() => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File(["x"], "notes.txt"));
+      return transfer;
+    });
+    for (const type of ["dragenter", "dragover"]) await page.getByRole("treeitem", { name: /^src/ }).dispatchEvent(type, { dataTransfer: data });
+    await page.getByText(/^(In „src“ ablegen|Drop into “src”)$/).waitFor();
+  },
+  "code-upload": async (page, { url }) => {
+    await page.goto(`${url}/code?path=src/primes.py`);
+    await page.locator(".monaco-editor .view-line").first().waitFor();
+    if ((page.viewportSize()?.width ?? 0) < 768) await button(page, /^(Dateien|Files)$/).click();
+    const file = (name: string, size: number) => ({ name, mimeType: "", buffer: Buffer.alloc(size, "x") });
+    await page.getByLabel(/^(Dateien hochladen|Upload files)$/).last().setInputFiles([file("config.json", 40), file("README.md", 80), file("dump.sql", 900_000), file(`new-${Date.now()}.txt`, 12)]);
+    await page.getByRole("button", { name: /^(Alle ersetzen|Replace all)$/ }).waitFor();
+    await settled(page);
   },
   "code-menu": async (page, { url }) => {
     await page.goto(`${url}/code?path=src/primes.py`);

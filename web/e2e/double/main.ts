@@ -17,7 +17,8 @@ import type { User } from "../../src/gen/devstudio/auth/v1/auth_pb.ts";
 import { WatchTreeResponseSchema } from "../../src/gen/devstudio/sandbox/v1/workspace_pb.ts";
 import { id, people } from "./data.ts";
 import { spaceOf, watchSpace } from "./space.ts";
-import { job, matches, routes, state, stats } from "./services.ts";
+import { archiveRoutes, putUpload } from "./uploads.ts";
+import { callerOf, job, matches, routes, state, stats, userOf } from "./services.ts";
 
 const dist = fileURLToPath(new URL("../../dist/", import.meta.url));
 const types: Record<string, string> = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2", ".json": "application/json", ".ttf": "font/ttf" };
@@ -28,11 +29,13 @@ export interface Double { url: string; close: () => Promise<void>; sockets: Set<
 export async function startDouble(port = 0): Promise<Double> {
   const router = createConnectRouter({ connect: false, grpc: false, requireConnectProtocolHeader: false });
   routes(router);
+  archiveRoutes(router, callerOf);
   const handlers = new Map(router.handlers.map((handler: UniversalHandler) => [handler.requestPath, createFetchHandler(handler)]));
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? "/", "http://double").pathname;
     const handler = handlers.get(path);
-    if (handler) void rpc(request, response, handler);
+    if (path === "/upload" && request.method === "PUT") void putUpload(request, response, userOf((request.headers.authorization ?? "").replace(/^Bearer /, "")));
+    else if (handler) void rpc(request, response, handler);
     else file(path, response);
   });
   const sockets = new Set<WebSocket>();

@@ -30,7 +30,7 @@ export function userOf(token: string): User | undefined {
   const [kind, userId] = token.split(".");
   return kind === "access" ? people.users.find((u) => u.userId === userId && !u.disabledAt) : undefined;
 }
-function caller(ctx: HandlerContext, admin = false): User {
+export function callerOf(ctx: HandlerContext, admin = false): User {
   const header = ctx.requestHeader.get("authorization") ?? "";
   if (!header) throw fault(Code.Unauthenticated, "TOKEN_MISSING", "no token");
   const user = userOf(header.replace(/^Bearer /, ""));
@@ -171,16 +171,16 @@ export function routes(router: ConnectRouter): void {
       ctx.responseHeader.set("set-cookie", "devstudio_refresh=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
       return {};
     },
-    getMe: (_request, ctx) => ({ user: caller(ctx) }),
+    getMe: (_request, ctx) => ({ user: callerOf(ctx) }),
     changePassword(request, ctx) {
-      const user = caller(ctx);
+      const user = callerOf(ctx);
       if (people.password.get(user.email) !== request.currentPassword) throw fault(Code.Unauthenticated, "CREDENTIALS_INVALID", "wrong");
       if (request.newPassword.length < 8) throw fault(Code.InvalidArgument, "PASSWORD_LENGTH", "short");
       people.password.set(user.email, request.newPassword);
       return {};
     },
     createUser(request, ctx) {
-      caller(ctx, true);
+      callerOf(ctx, true);
       if (people.users.some((u) => u.email === request.email)) throw fault(Code.AlreadyExists, "ALREADY_EXISTS", "exists");
       const user = create(UserSchema, { userId: randomUUID(), email: request.email, displayName: request.displayName, role: request.role || Role.DEV, createdAt: timestampNow() });
       people.users.push(user);
@@ -189,12 +189,12 @@ export function routes(router: ConnectRouter): void {
       return { user };
     },
     listUsers(request, ctx) {
-      caller(ctx, true);
+      callerOf(ctx, true);
       const users = people.users.filter((u) => `${u.email} ${u.displayName}`.toLowerCase().includes(request.query.toLowerCase()));
       return { users, total: users.length };
     },
     updateUser(request, ctx) {
-      caller(ctx, true);
+      callerOf(ctx, true);
       const user = people.users.find((u) => u.userId === request.userId);
       if (!user) throw fault(Code.NotFound, "NOT_FOUND", "no such user");
       if (request.role !== undefined) user.role = request.role;
@@ -204,15 +204,15 @@ export function routes(router: ConnectRouter): void {
       return { user };
     },
     createApiKey(request, ctx) {
-      const user = caller(ctx);
+      const user = callerOf(ctx);
       if (people.keys.some((k) => k.userId === (request.userId || user.userId) && k.name === request.name)) throw fault(Code.AlreadyExists, "ALREADY_EXISTS", "exists");
       const apiKey = create(ApiKeySchema, { keyId: randomUUID(), userId: request.userId || user.userId, name: request.name, prefix: `dsk_${randomUUID().slice(0, 8)}`, lastFour: "aB3x", createdAt: timestampNow(), ...(request.expiresAt ? { expiresAt: request.expiresAt } : {}) });
       people.keys.unshift(apiKey);
       return { key: `${apiKey.prefix}_${randomUUID().replaceAll("-", "")}aB3x`, apiKey };
     },
-    listApiKeys: (request, ctx) => ({ apiKeys: people.keys.filter((k) => k.userId === (request.userId || caller(ctx).userId)) }),
+    listApiKeys: (request, ctx) => ({ apiKeys: people.keys.filter((k) => k.userId === (request.userId || callerOf(ctx).userId)) }),
     revokeApiKey(request, ctx) {
-      caller(ctx);
+      callerOf(ctx);
       const apiKey = people.keys.find((k) => k.keyId === request.keyId);
       if (!apiKey) throw fault(Code.NotFound, "NOT_FOUND", "no such key");
       apiKey.revokedAt = timestampNow();
@@ -220,26 +220,26 @@ export function routes(router: ConnectRouter): void {
     },
     createTicket(_request, ctx) {
       const ticket = randomUUID();
-      state.tickets.set(ticket, caller(ctx).userId);
+      state.tickets.set(ticket, callerOf(ctx).userId);
       return { ticket, expiresAt: timestampFromMs(Date.now() + 30_000) };
     },
   });
-  router.service(LogService, { listLogs: (request, ctx) => (caller(ctx), { entries: state.log.filter((e) => matches(e, request.filter)).slice(-(request.pageSize || 200)).toReversed() }) });
-  workspaceRoutes(router, caller, (text, ctx) => log(Level.INFO, "sandbox", text, {}, traceOf(ctx)));
+  router.service(LogService, { listLogs: (request, ctx) => (callerOf(ctx), { entries: state.log.filter((e) => matches(e, request.filter)).slice(-(request.pageSize || 200)).toReversed() }) });
+  workspaceRoutes(router, callerOf, (text, ctx) => log(Level.INFO, "sandbox", text, {}, traceOf(ctx)));
   router.service(SandboxService, {
     async *streamExec(request, ctx) {
       if (!request.exec) throw fault(Code.InvalidArgument, "SCHEMA_VIOLATION", "exec is required");
-      yield* execute(caller(ctx), request.exec, ctx.signal, traceOf(ctx));
+      yield* execute(callerOf(ctx), request.exec, ctx.signal, traceOf(ctx));
     },
     cancelRun(request) { running.get(request.execId)?.(); return {}; },
     getRun(request, ctx) {
-      const found = runs.find((r) => r.run.execId === request.execId && r.owner === caller(ctx).userId);
+      const found = runs.find((r) => r.run.execId === request.execId && r.owner === callerOf(ctx).userId);
       if (!found) throw fault(Code.NotFound, "NOT_FOUND", "no such run");
       return found.result ? { run: found.run, result: found.result } : { run: found.run };
     },
-    listRuns: (_request, ctx) => ({ runs: runs.filter((r) => r.owner === caller(ctx).userId).map((r) => r.run) }),
+    listRuns: (_request, ctx) => ({ runs: runs.filter((r) => r.owner === callerOf(ctx).userId).map((r) => r.run) }),
     listEngines(_request, ctx) {
-      caller(ctx);
+      callerOf(ctx);
       const facts = { layers: ["userns", "mount", "pid", "net", "seccomp", "landlock-7"], limits: { memory: "cgroup", pids: "cgroup", cpu: "cgroup", disk: "overlay" } };
       const engines: MessageInitShape<typeof EngineSchema>[] = [
         { engine: "fs", available: true, isolation: Isolation.PROCESS, provider: "Landlock", facts },
@@ -252,11 +252,11 @@ export function routes(router: ConnectRouter): void {
     },
   });
   router.service(BillingService, {
-    getBudget: (request, ctx) => ({ budgets: [budgetOf(request.userId || caller(ctx).userId)] }),
-    setLimit(request, ctx) { caller(ctx, true); people.limits.set(request.subjectId, request.monthlyLimit); return { budget: budgetOf(request.subjectId) }; },
-    grantTokens(request, ctx) { caller(ctx, true); people.granted.set(request.userId, (people.granted.get(request.userId) ?? 0n) + request.tokens); return { budget: budgetOf(request.userId) }; },
+    getBudget: (request, ctx) => ({ budgets: [budgetOf(request.userId || callerOf(ctx).userId)] }),
+    setLimit(request, ctx) { callerOf(ctx, true); people.limits.set(request.subjectId, request.monthlyLimit); return { budget: budgetOf(request.subjectId) }; },
+    grantTokens(request, ctx) { callerOf(ctx, true); people.granted.set(request.userId, (people.granted.get(request.userId) ?? 0n) + request.tokens); return { budget: budgetOf(request.userId) }; },
     getUsage(request, ctx) {
-      const me = caller(ctx, request.everyone);
+      const me = callerOf(ctx, request.everyone);
       const from = Number(request.from?.seconds ?? 0n);
       const rows = state.usage.filter((r) => (request.everyone || r.userId === (request.userId || me.userId)) && Number(r.createdAt?.seconds ?? 0n) >= from);
       const key = (r: UsageRow) => (request.groupBy === GroupBy.DAY ? new Date(Number(r.createdAt?.seconds ?? 0n) * 1000).toISOString().slice(0, 10) : request.groupBy === GroupBy.MODEL ? r.modelId : request.groupBy === GroupBy.USER ? r.userId : "");
@@ -264,7 +264,7 @@ export function routes(router: ConnectRouter): void {
       return { total: sum("", rows), groups: [...groupOf(rows, key)].map(([group, of]) => sum(group, of)) };
     },
     listUsage(request, ctx) {
-      const me = caller(ctx, request.everyone);
+      const me = callerOf(ctx, request.everyone);
       const rows = state.usage.filter((r) => request.everyone || r.userId === me.userId).toReversed();
       const at = Number(request.pageToken || 0);
       const size = request.pageSize || 50;
@@ -273,7 +273,7 @@ export function routes(router: ConnectRouter): void {
   });
   router.service(LlmService, {
     async *chat(request, ctx) {
-      const me = caller(ctx);
+      const me = callerOf(ctx);
       const model = models.find((m) => m.modelId === request.model) ?? models[0];
       const last = request.messages.at(-1)?.content ?? "";
       if (model && model.state !== ModelState.LOADED) throw fault(Code.FailedPrecondition, "MODEL_NOT_LOADED", "not loaded", { model: model.name });
@@ -303,13 +303,13 @@ export function routes(router: ConnectRouter): void {
         log(Level.INFO, "billing", `settled ${n + promptTokens} tokens`, { request_id: requestId }, traceOf(ctx));
       }
     },
-    listModels: (_request, ctx) => (caller(ctx), { models }),
-    listJobs: (_request, ctx) => (caller(ctx, true), { jobs }),
-    downloadModel: (request, ctx) => (caller(ctx, true), begin(request.model, JobKind.DOWNLOAD, ModelState.DOWNLOADING)),
-    loadModel: (request, ctx) => (caller(ctx, true), begin(request.model, JobKind.LOAD, ModelState.LOADING, ModelState.LOADED)),
-    unloadModel: (request, ctx) => (caller(ctx, true), begin(request.model, JobKind.UNLOAD, ModelState.UNLOADING, ModelState.DOWNLOADED)),
+    listModels: (_request, ctx) => (callerOf(ctx), { models }),
+    listJobs: (_request, ctx) => (callerOf(ctx, true), { jobs }),
+    downloadModel: (request, ctx) => (callerOf(ctx, true), begin(request.model, JobKind.DOWNLOAD, ModelState.DOWNLOADING)),
+    loadModel: (request, ctx) => (callerOf(ctx, true), begin(request.model, JobKind.LOAD, ModelState.LOADING, ModelState.LOADED)),
+    unloadModel: (request, ctx) => (callerOf(ctx, true), begin(request.model, JobKind.UNLOAD, ModelState.UNLOADING, ModelState.DOWNLOADED)),
     cancelJob(request, ctx) {
-      caller(ctx, true);
+      callerOf(ctx, true);
       const found = jobs.find((j) => j.jobId === request.jobId);
       if (!found) throw fault(Code.NotFound, "NOT_FOUND", "no such job");
       found.state = JobState.CANCELLED;

@@ -14,16 +14,34 @@ export function edgeEnum(desc: DescEnum, value: number): string {
   return name.slice(name.startsWith(prefix) ? prefix.length : 0).toLowerCase().replaceAll("_", "-");
 }
 
+type Field = DescMessage["fields"][number];
+const translated = new Map<DescMessage, Map<string, Field>>();
+
+/** The fields of a message that have an enum somewhere in them, by both their names; the others are taken as they are. */
+function fieldsOf(schema: DescMessage): Map<string, Field> {
+  const known = translated.get(schema);
+  if (known) return known;
+  const found = new Map<string, Field>();
+  // Set before its fields are looked into, so that a message within itself ends.
+  translated.set(schema, found);
+  for (const field of schema.fields) {
+    const inner = (field.fieldKind === "message" || field.fieldKind === "list") && field.message ? field.message : undefined;
+    const wanted = inner ? !inner.typeName.startsWith("google.protobuf.") && (inner === schema || fieldsOf(inner).size > 0) : (field.fieldKind === "enum" || field.fieldKind === "list") && field.enum !== undefined;
+    if (wanted) found.set(field.jsonName, field).set(field.name, field);
+  }
+  return found;
+}
+
 function withEnumNames(schema: DescMessage, json: JsonObject): JsonObject {
-  const out: JsonObject = {};
-  for (const [key, value] of Object.entries(json)) {
-    const field = schema.fields.find((f) => f.jsonName === key || f.name === key);
-    out[key] = field === undefined ? value : fieldValue(field, value);
+  const out: JsonObject = { ...json };
+  for (const [key, field] of fieldsOf(schema)) {
+    const value = json[key];
+    if (value !== undefined) out[key] = fieldValue(field, value);
   }
   return out;
 }
 
-function fieldValue(field: DescMessage["fields"][number], value: JsonValue): JsonValue {
+function fieldValue(field: Field, value: JsonValue): JsonValue {
   const descEnum = field.fieldKind === "enum" || field.fieldKind === "list" ? field.enum : undefined;
   if (descEnum) return Array.isArray(value) ? value.map((v) => enumName(descEnum, v)) : enumName(descEnum, value);
   const message = field.fieldKind === "message" || field.fieldKind === "list" ? field.message : undefined;

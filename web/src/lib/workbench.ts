@@ -1,4 +1,4 @@
-// What is open in the editor, and what was typed but not saved; kept in this browser per person.
+// What is open in the editor and its two sides, and what was typed but not saved; kept in this browser per person.
 import { create } from "zustand";
 import { persist } from "zustand/middleware";
 import { flushKept, kept } from "./keep";
@@ -12,10 +12,19 @@ export type Panel = "output" | "history" | "snapshots" | "search";
 /** A place in a file that is to be shown; columns count from 1. */
 export interface Spot { path: string; line: number; column: number; length: number }
 
-interface Workbench {
-  open: string[];
-  active: string | null;
-  preview: string | null;
+/** The files of one side of the editor. */
+export interface Side { open: string[]; active: string | null; preview: string | null }
+
+/** The side with the focus stands in the workbench itself, so that whoever opens a file need not know of sides. */
+export interface Workbench extends Side {
+  /** The side without the focus, where the editor is split. */
+  other: Side | null;
+  /** The focus is in the right one of two sides. */
+  right: boolean;
+  /** Files save themselves when nothing was typed for a moment. */
+  autosave: boolean;
+  /** Where cursor, scroll and folds stood in a file, by viewKey. */
+  views: Record<string, unknown>;
   drafts: Record<string, Draft>;
   expanded: string[];
   panel: Panel | null;
@@ -23,14 +32,15 @@ interface Workbench {
   spot: Spot | null;
 }
 
-const empty: Workbench = { open: [], active: null, preview: null, drafts: {}, expanded: [], panel: null, insertion: null, spot: null };
+export const noFiles: Side = { open: [], active: null, preview: null };
+const empty: Workbench = { ...noFiles, other: null, right: false, autosave: false, views: {}, drafts: {}, expanded: [], panel: null, insertion: null, spot: null };
 
 export const useWorkbench = create<Workbench>()(
   persist(() => empty, {
     name: "devstudio.workbench",
     storage: kept<Partial<Workbench>>(),
     skipHydration: true,
-    partialize: ({ open, active, preview, drafts, expanded, panel }) => ({ open, active, preview, drafts, expanded, panel }),
+    partialize: ({ insertion: _insertion, spot: _spot, ...rest }) => rest,
   }),
 );
 
@@ -78,35 +88,18 @@ export function showSpot(spot: Spot): void {
   go("/code", { path: spot.path });
 }
 
-/** Closes a file; its draft goes with it. */
-export function closeFile(path: string): void {
-  useWorkbench.setState((w) => {
-    const at = w.open.indexOf(path);
-    const open = w.open.filter((p) => p !== path);
-    const { [path]: _gone, ...drafts } = w.drafts;
-    return { open, drafts, active: w.active === path ? (open[Math.min(at, open.length - 1)] ?? null) : w.active, preview: w.preview === path ? null : w.preview };
-  });
-}
-
 /** Remembers, or with null forgets, what was typed and not saved. */
 export function setDraft(path: string, draft: Draft | null): void {
   useWorkbench.setState((w) => {
-    const { [path]: _old, ...drafts } = w.drafts;
-    return { drafts: draft ? { ...drafts, [path]: draft } : drafts, preview: draft && w.preview === path ? null : w.preview };
+    const drafts = omit(w.drafts, [path]);
+    if (!draft) return { drafts };
+    const keep = <S extends Side>(side: S): S => (side.preview === path ? { ...side, preview: null } : side);
+    return { drafts: { ...drafts, [path]: draft }, preview: keep(w).preview, other: w.other && keep(w.other) };
   });
 }
 
-/** Follows a rename of a file or folder. */
-export function renamePaths(from: string, to: string): void {
-  const moved = (path: string) => (path === from ? to : path.startsWith(`${from}/`) ? to + path.slice(from.length) : path);
-  useWorkbench.setState((w) => ({
-    open: w.open.map(moved),
-    active: w.active && moved(w.active),
-    preview: w.preview && moved(w.preview),
-    expanded: w.expanded.map(moved),
-    drafts: Object.fromEntries(Object.entries(w.drafts).map(([path, draft]) => [moved(path), draft])),
-  }));
-}
+/** A record without some keys. */
+export const omit = <T>(record: Record<string, T>, keys: string[]): Record<string, T> => Object.fromEntries(Object.entries(record).filter(([key]) => !keys.includes(key)));
 
 /** Puts text into the open file at its cursor. False when no file is open. */
 export function insertIntoEditor(text: string): boolean {

@@ -1,8 +1,10 @@
 // The switcher of workspaces: the chosen one stands in the address.
 import { useQuery } from "@connectrpc/connect-query";
-import { ChevronsUpDown, Pencil, Plus, Trash2 } from "lucide-react";
+import { ChevronsUpDown, Download, FileArchive, Pencil, Plus, Trash2 } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
 import { WorkspaceService, type Workspace } from "../gen/devstudio/sandbox/v1/workspace_pb";
+import { ArchiveDialogs } from "../archives/dialogs";
+import { askExport, askImport } from "../lib/archives";
 import { useCommands } from "../lib/commands";
 import { bytes } from "../lib/format";
 import { go } from "../lib/nav";
@@ -26,6 +28,9 @@ export default function Workspaces({ place, below }: { place: string; below: str
   const title = current ? titleOf(current) : place === "" ? m.workspace_default() : m.workspace_unknown();
   useCommands("workspaces", [
     { id: "workspace-new", title: m.workspace_new(), group: "go", icon: Plus, run: () => setAsking("create") },
+    { id: "archive-import", title: m.archive_import(), group: "code", icon: FileArchive, run: () => askImport() },
+    { id: "archive-zip", title: m.archive_zip(), group: "code", icon: Download, run: () => askExport("zip", title) },
+    { id: "archive-targz", title: m.archive_targz(), group: "code", icon: Download, run: () => askExport("tar.gz", title) },
     ...all.filter((w) => w !== current).map((w) => ({ id: `workspace-${w.workspaceId}`, title: m.workspace_open({ name: titleOf(w) }), group: "go" as const, run: () => enter(w.isDefault ? "" : w.workspaceId) })),
   ]);
   return (
@@ -48,9 +53,15 @@ export default function Workspaces({ place, below }: { place: string; below: str
         <MenuLine />
         <MenuItem icon={Plus} onSelect={() => setTimeout(() => setAsking("create"), 0)}>{m.workspace_new()}</MenuItem>
         {current && <MenuItem icon={Pencil} onSelect={() => setTimeout(() => setAsking("rename"), 0)}>{m.workspace_rename()}</MenuItem>}
+        {current && <MenuLine />}
+        {current && <MenuItem icon={FileArchive} onSelect={() => setTimeout(askImport, 0)}>{m.archive_import()}</MenuItem>}
+        {current && <MenuItem icon={Download} onSelect={() => setTimeout(() => askExport("zip", title), 0)}>{m.archive_zip()}</MenuItem>}
+        {current && <MenuItem icon={Download} onSelect={() => setTimeout(() => askExport("tar.gz", title), 0)}>{m.archive_targz()}</MenuItem>}
+        {current && !current.isDefault && <MenuLine />}
         {current && !current.isDefault && <MenuItem icon={Trash2} danger onSelect={() => setTimeout(() => setAsking("delete"), 0)}>{m.workspace_delete()}</MenuItem>}
       </Menu>
       <Suspense>{asking && <WorkspaceDialog asking={asking} current={current} title={title} onEnter={enter} onClose={() => setAsking(null)} />}</Suspense>
+      <ArchiveDialogs />
     </>
   );
 }

@@ -4,16 +4,17 @@ import { useTheme } from "../../lib/theme";
 import { usePhone } from "../../ui/media";
 import { applyTheme, looks, monaco } from "./monaco";
 
-interface Props { path: string; before: string; after: string; label: string; onChange?: (text: string) => void }
+interface Props { path: string; before: string; after: string; label: string; onChange?: (text: string) => void; onReady?: (diff: monaco.editor.IStandaloneDiffEditor | null) => void }
 
 /** Shows the way from one text to another; the second can be edited where somebody listens. */
-export default function Diff({ path, before, after, label, onChange }: Props) {
+export default function Diff({ path, before, after, label, onChange, onReady }: Props) {
   const [box, setBox] = useState<HTMLDivElement | null>(null);
   const theme = useTheme((s) => s.theme);
   const phone = usePhone();
   const listener = useRef(onChange);
+  const ready = useRef(onReady);
   const editable = onChange !== undefined;
-  useEffect(() => { listener.current = onChange; });
+  useEffect(() => { listener.current = onChange; ready.current = onReady; });
   useEffect(() => applyTheme(theme), [theme]);
   useEffect(() => {
     if (!box) return;
@@ -35,10 +36,14 @@ export default function Diff({ path, before, after, label, onChange }: Props) {
       renderOverviewRuler: false,
       renderMarginRevertIcon: false,
       renderGutterMenu: false,
+      ignoreTrimWhitespace: false,
+      tabFocusMode: !editable,
     });
     diff.setModel({ original, modified });
+    ready.current?.(diff);
     const changes = modified.onDidChangeContent(() => listener.current?.(modified.getValue()));
     return () => {
+      ready.current?.(null);
       changes.dispose();
       diff.dispose();
       original.dispose();

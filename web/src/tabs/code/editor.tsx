@@ -1,5 +1,6 @@
-// One Monaco editor for all open files: it changes models and keeps each one's view.
-import { useEffect, useRef } from "react";
+// One Monaco editor for all files of a side: it changes models and keeps each one's view.
+import { useEffect, useLayoutEffect, useRef } from "react";
+import { flushKept } from "../../lib/keep";
 import { useStatus } from "../../lib/status";
 import { useTheme } from "../../lib/theme";
 import { useWorkbench } from "../../lib/workbench";
@@ -16,7 +17,7 @@ export function editorAction(id: string): void {
   void current?.getAction(id)?.run();
 }
 
-export function Editor({ path, locked }: { path: string; locked: boolean }) {
+export function Editor({ path, right, focused, locked }: { path: string; right: boolean; focused: boolean; locked: boolean }) {
   const box = useRef<HTMLDivElement>(null);
   const editor = useRef<monaco.editor.IStandaloneCodeEditor | null>(null);
   const theme = useTheme((s) => s.theme);
@@ -37,19 +38,21 @@ export function Editor({ path, locked }: { path: string; locked: boolean }) {
       smoothScrolling: false,
       fixedOverflowWidgets: true,
       bracketPairColorization: { enabled: false },
+      dropIntoEditor: { enabled: false },
       unicodeHighlight: { ambiguousCharacters: false },
       scrollbar: { verticalScrollbarSize: 10, horizontalScrollbarSize: 8, useShadows: false },
     });
     editor.current = made;
-    current = made;
-    const cursor = made.onDidChangeCursorPosition(({ position }) => useStatus.setState({ cursor: { line: position.lineNumber, column: position.column } }));
-    const markers = monaco.editor.onDidChangeMarkers(() => countProblems(made.getModel()));
+    current ??= made;
+    const cursor = made.onDidChangeCursorPosition(({ position }) => { if (current === made) useStatus.setState({ cursor: { line: position.lineNumber, column: position.column } }); });
+    const markers = monaco.editor.onDidChangeMarkers(() => { if (current === made) countProblems(made.getModel()); });
     void document.fonts.ready.then(() => monaco.editor.remeasureFonts());
     return () => {
       cursor.dispose();
       markers.dispose();
       made.dispose();
-      if (current === made) current = null;
+      if (current !== made) return;
+      current = null;
       useStatus.setState({ cursor: null, language: "", problems: { errors: 0, warnings: 0 } });
     };
   }, [phone]);
@@ -63,19 +66,39 @@ export function Editor({ path, locked }: { path: string; locked: boolean }) {
     const made = editor.current;
     if (!made || !model) return;
     made.setModel(model);
-    const view = viewOf(path);
+    const view = viewOf(path, right);
     if (view) made.restoreViewState(view);
     made.updateOptions({ ariaLabel: `${m.editor()}: ${path}` });
+  }, [path, right, phone]);
+
+  // Before the model is another or the editor gone, which effects bring about that come after this one's end.
+  useLayoutEffect(() => {
+    const keep = () => keepView(path, right, editor.current?.getModel() ? editor.current.saveViewState() : null);
+    const leave = () => {
+      keep();
+      flushKept();
+    };
+    addEventListener("pagehide", leave);
+    return () => {
+      removeEventListener("pagehide", leave);
+      keep();
+    };
+  }, [path, right, phone]);
+
+  useEffect(() => {
+    const made = editor.current;
+    const model = modelOf(path);
+    if (!made || !model || !focused) return;
+    current = made;
     const at = made.getPosition();
     useStatus.setState({ language: languageName(model.getLanguageId()), cursor: { line: at?.lineNumber ?? 1, column: at?.column ?? 1 } });
     countProblems(model);
     if (!phone) made.focus();
-    return () => keepView(path, made.saveViewState());
-  }, [path, phone]);
+  }, [path, focused, phone]);
 
   useEffect(() => {
     const made = editor.current;
-    if (!made?.getModel() || insertion?.path !== path) return;
+    if (!made?.getModel() || !focused || insertion?.path !== path) return;
     useWorkbench.setState({ insertion: null });
     const selection = made.getSelection() ?? new monaco.Selection(1, 1, 1, 1);
     made.pushUndoStop();
@@ -83,16 +106,16 @@ export function Editor({ path, locked }: { path: string; locked: boolean }) {
     made.pushUndoStop();
     made.revealPositionInCenterIfOutsideViewport(made.getPosition() ?? { lineNumber: 1, column: 1 });
     made.focus();
-  }, [insertion, path]);
+  }, [insertion, path, focused]);
 
   useEffect(() => {
     const made = editor.current;
-    if (!made?.getModel() || spot?.path !== path) return;
+    if (!made?.getModel() || !focused || spot?.path !== path) return;
     useWorkbench.setState({ spot: null });
     made.setSelection({ startLineNumber: spot.line, startColumn: spot.column, endLineNumber: spot.line, endColumn: spot.column + spot.length });
     made.revealLineInCenter(spot.line);
     made.focus();
-  }, [spot, path]);
+  }, [spot, path, focused]);
 
   return <div ref={box} className="font-code min-h-0 flex-1 overflow-hidden" />;
 }

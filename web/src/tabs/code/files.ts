@@ -5,8 +5,10 @@ import { explain, reasonOf, type Fault } from "../../api/errors";
 import { workspace } from "../../api/workspace";
 import type { Entry } from "../../gen/devstudio/sandbox/v1/workspace_pb";
 import { number } from "../../lib/format";
+import { flushKept } from "../../lib/keep";
 import { here } from "../../lib/place";
-import { onLeaveWorkbench, renamePaths, setDraft, useWorkbench } from "../../lib/workbench";
+import { viewKey, isOpen, keepViewOf, renamePaths } from "../../lib/sides";
+import { onLeaveWorkbench, openFile, setDraft, useWorkbench } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { monaco } from "./monaco";
 import { patchOf } from "./patch";
@@ -28,11 +30,14 @@ export interface FileState {
   remote: bigint | null;
 }
 
-interface Opened { model: monaco.editor.ITextModel; savedAt: number; base: string; listed: boolean; view: monaco.editor.ICodeEditorViewState | null }
+interface Opened { model: monaco.editor.ITextModel; savedAt: number; base: string; listed: boolean }
 
 const fresh: FileState = { status: "loading", version: 0n, size: 0, dirty: false, saving: false, fault: null, conflict: null, remote: null };
 const opened = new Map<string, Opened>();
 const drafting = new Map<string, ReturnType<typeof setTimeout>>();
+const saving = new Map<string, ReturnType<typeof setTimeout>>();
+const DRAFT_MS = 300;
+const SAVE_MS = 300;
 export const useFiles = create<{ files: Record<string, FileState> }>(() => ({ files: {} }));
 
 onLeaveWorkbench(() => {
@@ -40,11 +45,21 @@ onLeaveWorkbench(() => {
   for (const path of Object.keys(useFiles.getState().files)) dropFile(path);
 });
 
+// What was typed in the last moment is kept too when the page goes.
+addEventListener("pagehide", () => {
+  for (const path of opened.keys()) keepDraft(path);
+  flushKept();
+});
+
 export const modelOf = (path: string) => opened.get(path)?.model;
-export const viewOf = (path: string) => opened.get(path)?.view ?? null;
-export function keepView(path: string, view: monaco.editor.ICodeEditorViewState | null): void {
-  const file = opened.get(path);
-  if (file) file.view = view;
+/** Where one was in a file on this side, or else on the other. */
+export function viewOf(path: string, right: boolean): monaco.editor.ICodeEditorViewState | null {
+  const { views } = useWorkbench.getState();
+  return (views[viewKey(path, right)] ?? views[viewKey(path, !right)] ?? null) as monaco.editor.ICodeEditorViewState | null;
+}
+/** Remembers that; a file that was closed meanwhile is forgotten. */
+export function keepView(path: string, right: boolean, view: monaco.editor.ICodeEditorViewState | null): void {
+  if (view && isOpen(useWorkbench.getState(), path)) keepViewOf(path, right, view);
 }
 
 /** Reads a file into a model; a draft of this browser lies on top of it. */
@@ -61,7 +76,7 @@ export async function loadFile(path: string): Promise<void> {
     const uri = monaco.Uri.from({ scheme: "file", path: `/ws/${path}` });
     const model = monaco.editor.getModel(uri) ?? monaco.editor.createModel(text, undefined, uri);
     if (model.getValue() !== text) model.setValue(text);
-    const entry: Opened = { model, savedAt: model.getAlternativeVersionId(), base: text, listed: false, view: null };
+    const entry: Opened = { model, savedAt: model.getAlternativeVersionId(), base: text, listed: false };
     opened.set(path, entry);
     model.onDidChangeContent(() => changed(path, entry));
     set(path, { status: "ready", version: file.version, size: file.sizeBytes });
@@ -82,33 +97,37 @@ export function retryFile(path: string): void {
   void loadFile(path);
 }
 
-/** Saves a file on the version it stands on. False when it was not saved. */
-export async function saveFile(path: string): Promise<boolean> {
+/** Saves a file on the version it stands on. False when it was not saved. By itself, a save tells of no success and asks nothing. */
+export async function saveFile(path: string, byItself = false): Promise<boolean> {
   const entry = opened.get(path);
   const state = useFiles.getState().files[path];
   if (!entry || !state || state.saving) return false;
+  clearTimeout(saving.get(path));
   const at = entry.model.getAlternativeVersionId();
   const text = entry.model.getValue();
   set(path, { saving: true, fault: null });
   try {
-    const written = await store(path, entry.base, text, state.version);
+    const written = await storeText(path, entry.base, text, state.version);
     entry.savedAt = at;
     entry.base = text;
     const dirty = entry.model.getAlternativeVersionId() !== at;
     set(path, { saving: false, version: written.version, size: written.sizeBytes, dirty, conflict: null, remote: null });
     keepDraft(path);
-    toast.success(m.saved_version({ version: number(written.version) }), { id: `saved-${path}`, duration: 2_000 });
+    if (!byItself) toast.success(m.saved_version({ version: number(written.version) }), { id: `saved-${path}`, duration: 2_000 });
+    if (dirty) saveSoon(path);
     return true;
   } catch (cause) {
     set(path, { saving: false });
+    // The person learns of another's change from the banner, which comes with the change itself.
+    if (byItself && reasonOf(cause) === "VERSION_CONFLICT") return false;
     if (reasonOf(cause) === "VERSION_CONFLICT" || (reasonOf(cause) === "NOT_FOUND" && state.version > 0n)) await compare(path);
     else set(path, { fault: explain(cause) });
     return false;
   }
 }
 
-/** Sends what changed where that is less than the whole. */
-async function store(path: string, base: string, text: string, ifVersion: bigint): Promise<{ version: bigint; sizeBytes: number }> {
+/** Stores a text over a version; sends what changed where that is less than the whole. */
+export async function storeText(path: string, base: string, text: string, ifVersion: bigint): Promise<{ version: bigint; sizeBytes: number }> {
   const workspaceId = here();
   const unifiedDiff = ifVersion > 0n ? patchOf(base, text) : null;
   if (unifiedDiff !== null) {
@@ -135,6 +154,18 @@ export async function compare(path: string): Promise<void> {
   }
 }
 
+/** Puts a text that was not stored into the editor, on the version it was made from, and has the person decide. */
+export async function offerText(path: string, base: string, text: string, version: bigint): Promise<void> {
+  openFile(path);
+  await loadFile(path);
+  const entry = opened.get(path);
+  if (!entry) return;
+  entry.base = base;
+  set(path, { version });
+  entry.model.pushEditOperations([], [{ range: entry.model.getFullModelRange(), text }], () => null);
+  await compare(path);
+}
+
 /** Ends a conflict with a text, and saves it over the version that it was decided against. */
 export async function settle(path: string, text: string): Promise<boolean> {
   const entry = opened.get(path);
@@ -159,6 +190,7 @@ export const dismissFault = (path: string) => set(path, { fault: null });
 /** Forgets a closed or deleted file. */
 export function dropFile(path: string): void {
   clearTimeout(drafting.get(path));
+  clearTimeout(saving.get(path));
   opened.get(path)?.model.dispose();
   opened.delete(path);
   useFiles.setState(({ files }) => ({ files: Object.fromEntries(Object.entries(files).filter(([key]) => key !== path)) }));
@@ -213,7 +245,18 @@ function changed(path: string, entry: Opened): void {
   const state = useFiles.getState().files[path];
   if (state && state.dirty !== dirty) set(path, { dirty });
   clearTimeout(drafting.get(path));
-  drafting.set(path, setTimeout(() => keepDraft(path), 300));
+  drafting.set(path, setTimeout(() => keepDraft(path), DRAFT_MS));
+  if (dirty) saveSoon(path);
+}
+
+/** Where files save themselves: saves when nothing was typed for a moment, once for all that was typed before. */
+function saveSoon(path: string): void {
+  clearTimeout(saving.get(path));
+  if (!useWorkbench.getState().autosave) return;
+  saving.set(path, setTimeout(() => {
+    const state = useFiles.getState().files[path];
+    if (state?.dirty && state.remote === null && state.conflict === null) void saveFile(path, true);
+  }, SAVE_MS));
 }
 
 function keepDraft(path: string): void {

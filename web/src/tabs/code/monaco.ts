@@ -55,6 +55,7 @@ export function applyTheme(theme: Theme): void {
       "editor.lineHighlightBackground": token("hover"), "editor.lineHighlightBorder": token("hover"),
       "editorLineNumber.foreground": token("fg-3"), "editorLineNumber.activeForeground": token("fg"),
       "editor.selectionBackground": token("selected"), "editor.inactiveSelectionBackground": token("selected"),
+      "editor.wordHighlightBackground": token("selected"), "editor.wordHighlightStrongBackground": token("selected"), "editor.wordHighlightTextBackground": token("selected"), "editor.selectionHighlightBackground": token("selected"),
       "editorIndentGuide.background1": token("line"), "editorIndentGuide.activeBackground1": token("line-2"),
       "editorWidget.background": token("overlay"), "editorWidget.foreground": token("fg"), "editorWidget.border": token("line-2"),
       "editorSuggestWidget.background": token("overlay"), "editorSuggestWidget.selectedBackground": token("selected"), "editorSuggestWidget.foreground": token("fg-2"), "editorSuggestWidget.highlightForeground": token("accent-text"),

@@ -36,7 +36,7 @@ export function SnapshotDiff({ snapshot, name, onClose, onRestore }: { snapshot:
           ))}
         </ul>
       )}
-      {path && <FileDiffView key={path} path={path} snapshotId={snapshot.snapshotId} />}
+      {path && <FileDiffView key={path} path={path} snapshotId={snapshot.snapshotId} onLeave={onClose} />}
       <DialogFoot>
         <Button onClick={onClose}>{m.close()}</Button>
         {files.length > 0 && <Button tone="primary" onClick={onRestore}>{m.restore()}</Button>}

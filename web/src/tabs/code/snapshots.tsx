@@ -1,7 +1,7 @@
 // Snapshots of the workspace: made, compared with now, brought back, forked.
 import { useInfiniteQuery, useMutation } from "@connectrpc/connect-query";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { Camera, FileDiff, GitFork, RotateCcw } from "lucide-react";
+import { Camera, Download, FileDiff, GitFork, RotateCcw } from "lucide-react";
 import { useState, type FormEvent } from "react";
 import { explain } from "../../api/errors";
 import { SnapshotService, type Snapshot } from "../../gen/devstudio/sandbox/v1/snapshot_pb";
@@ -9,6 +9,8 @@ import { ago, bytes, dateTime, number } from "../../lib/format";
 import { here } from "../../lib/place";
 import { m } from "../../paraglide/messages";
 import { Button, IconButton } from "../../ui/button";
+import { askExport } from "../../lib/archives";
+import { Menu, MenuItem } from "../../ui/menu";
 import { Confirm } from "../../ui/dialog";
 import { FaultLine } from "../../ui/fault";
 import { inputClass } from "../../ui/field";
@@ -52,6 +54,10 @@ export default function Snapshots() {
               <span className="flex items-center gap-1 max-tab:w-full max-tab:justify-end">
                 <Button small tone="quiet" icon={FileDiff} onClick={() => setCompared(snapshot)} aria-label={m.snapshot_diff_of({ name })}>{m.differences()}</Button>
                 <Button small tone="quiet" icon={RotateCcw} onClick={() => setRestoring(snapshot)} aria-label={m.snapshot_restore_of({ name })}>{m.restore()}</Button>
+                <Menu label={m.archive_download_of({ name })} trigger={<button type="button" aria-label={m.archive_download_of({ name })} className="inline-flex size-7 shrink-0 items-center justify-center rounded-ctl text-fg-2 hover:bg-hover hover:text-fg max-tab:size-10"><Download size={16} strokeWidth={1.7} aria-hidden /></button>}>
+                  <MenuItem onSelect={() => setTimeout(() => askExport("zip", name, "", snapshot.snapshotId), 0)}>{m.archive_zip()}</MenuItem>
+                  <MenuItem onSelect={() => setTimeout(() => askExport("tar.gz", name, "", snapshot.snapshotId), 0)}>{m.archive_targz()}</MenuItem>
+                </Menu>
                 <IconButton label={m.snapshot_fork_of({ name })} icon={GitFork} onClick={() => setForking(snapshot)} />
               </span>
             </li>

@@ -44,8 +44,10 @@ function Code({ live }: { live: LiveTree }) {
     if (search.path) openFile(search.path, useWorkbench.getState().preview !== search.path);
   }, [search.path]);
   useEffect(() => {
-    if ((active ?? undefined) !== search.path) go("/code", { path: active ?? undefined }, true);
-    useStatus.setState({ object: nameOf(active ?? "") });
+    // Of now: the effect above may just have opened what the address names.
+    const shown = useWorkbench.getState().active;
+    if ((shown ?? undefined) !== search.path) go("/code", { path: shown ?? undefined }, true);
+    useStatus.setState({ object: nameOf(shown ?? "") });
     return () => useStatus.setState({ object: "" });
   // The address follows the open file; the other way round is the effect above.
   // oxlint-disable-next-line react-hooks/exhaustive-deps

@@ -44,7 +44,7 @@ export default function Timeline({ path, entry }: { path: string | null; entry: 
       </ol>
       {shown && (
         <Dialog open wide="full" onClose={() => setShown(null)} title={m.timeline_diff_title({ name: nameOf(path), at: shown.createdAt ? dateTime(timestampMs(shown.createdAt)) : "" })}>
-          <FileDiffView path={path} snapshotId={shown.snapshotId} />
+          <FileDiffView path={path} snapshotId={shown.snapshotId} onLeave={() => setShown(null)} />
           <DialogFoot>
             <Button onClick={() => setShown(null)}>{m.close()}</Button>
             <Button tone="primary" onClick={() => void restore(shown.snapshotId, [path]).then((done) => { if (done) setShown(null); })}>{m.restore_version()}</Button>

@@ -3,7 +3,8 @@ import { locks, workspace } from "../../api/workspace";
 import { LockScope } from "../../gen/devstudio/sandbox/v1/lock_pb";
 import { go } from "../../lib/nav";
 import { here } from "../../lib/place";
-import { closeFile, useWorkbench } from "../../lib/workbench";
+import { closeFile, sidesOf } from "../../lib/sides";
+import { useWorkbench } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { tried } from "../../ui/tried";
 import { copyName, dropTarget, joined, parentOf, within, type Row } from "./rows";
@@ -35,8 +36,8 @@ export const duplicate = (path: string, taken: (path: string) => boolean) => tri
 export async function remove(path: string): Promise<void> {
   await workspace.deletePath({ workspaceId: here(), path });
   const { dropFile } = await import("./files");
-  for (const open of useWorkbench.getState().open.filter((p) => within(p, path))) {
-    closeFile(open);
+  for (const open of sidesOf(useWorkbench.getState()).flatMap((side) => side.open).filter((p) => within(p, path))) {
+    closeFile(open, true);
     dropFile(open);
   }
 }

@@ -10,8 +10,6 @@ import { holderName, isOwn } from "./locks";
 import type { Row } from "./rows";
 
 export const ROW = 26;
-/** What a dragged row carries: its path. */
-export const DRAGGED = "application/x-devstudio-path";
 
 interface Props {
   row: Row;
@@ -21,7 +19,10 @@ interface Props {
   focused: boolean;
   active: boolean;
   dirty: boolean;
-  target: boolean;
+  /** A drop would go into this folder, or into one that it is in. */
+  drop: "none" | "into" | "inside";
+  /** It waits to be put elsewhere. */
+  cut: boolean | undefined;
   lock: Lock | null;
   userId: string;
   onFocus: () => void;
@@ -29,12 +30,13 @@ interface Props {
   onClick: () => void;
   onKeep: () => void;
   onMenu: (x: number, y: number) => void;
+  onDragStart: (event: DragEvent) => void;
   onDragOver: (event: DragEvent) => void;
   onDrop: (event: DragEvent) => void;
   onDragEnd: () => void;
 }
 
-export function TreeRow({ row, height, top, id, focused, active, dirty, target, lock, userId, onFocus, onKey, onClick, onKeep, onMenu, onDragOver, onDrop, onDragEnd }: Props) {
+export function TreeRow({ row, height, top, id, focused, active, dirty, drop, cut, lock, userId, onFocus, onKey, onClick, onKeep, onMenu, onDragStart, onDragOver, onDrop, onDragEnd }: Props) {
   const { entry } = row;
   const Icon = row.folder ? (row.open ? FolderOpen : Folder) : entry?.binary ? Binary : iconOf(row.name);
   const Chevron = row.open ? ChevronDown : ChevronRight;
@@ -60,15 +62,12 @@ export function TreeRow({ row, height, top, id, focused, active, dirty, target, 
         event.preventDefault();
         onMenu(event.clientX, event.clientY);
       }}
-      onDragStart={(event) => {
-        event.dataTransfer.setData(DRAGGED, row.path);
-        event.dataTransfer.effectAllowed = "move";
-      }}
+      onDragStart={onDragStart}
       onDragOver={onDragOver}
       onDrop={onDrop}
       onDragEnd={onDragEnd}
       style={{ top, height, paddingLeft: 10 + row.level * 16 }}
-      className={cx("group absolute inset-x-0 flex cursor-pointer items-center gap-1.5 pr-8 text-sm select-none max-tab:pr-11", target ? "bg-accent-soft" : active ? "bg-selected text-fg shadow-[inset_2px_0_0_var(--signal)]" : "text-fg-2 hover:bg-hover")}
+      className={cx("group absolute inset-x-0 flex cursor-pointer items-center gap-1.5 pr-8 text-sm select-none max-tab:pr-11", cut && "italic outline-1 -outline-offset-3 outline-dashed outline-line-strong", drop === "into" ? "bg-accent-soft text-fg shadow-[inset_0_0_0_2px_var(--signal)]" : drop === "inside" ? "bg-accent-soft" : active ? "bg-selected text-fg shadow-[inset_2px_0_0_var(--signal)]" : "text-fg-2 hover:bg-hover")}
     >
       {row.folder ? <Chevron size={14} aria-hidden className="shrink-0 text-fg-3" /> : <span className="w-3.5 shrink-0" />}
       <Icon size={15} strokeWidth={1.6} className="shrink-0 text-fg-3" {...(entry?.binary ? { role: "img", "aria-label": m.binary() } : { "aria-hidden": true })} />

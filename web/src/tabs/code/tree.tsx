@@ -1,7 +1,6 @@
 // The file tree: follows the workspace, shows only the rows in view, and is worked by keys, menu and drag.
-import { useVirtualizer, defaultRangeExtractor } from "@tanstack/react-virtual";
-import { FilePlus2, FolderPlus, Upload as UploadIcon } from "lucide-react";
-import { useEffect, useId, useMemo, useRef, useState, type DragEvent, type KeyboardEvent } from "react";
+import { FilePlus2, FolderPlus, FolderUp, Upload as UploadIcon } from "lucide-react";
+import { useId, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import { useConnection } from "../../api/stream";
 import { useSession } from "../../api/session";
 import { useCommands } from "../../lib/commands";
@@ -12,13 +11,17 @@ import { m } from "../../paraglide/messages";
 import { IconButton } from "../../ui/button";
 import { Confirm } from "../../ui/dialog";
 import { usePhone } from "../../ui/media";
+import { useRowsInView } from "../../ui/rows-in-view";
 import type { TreeState } from "./live-tree";
 import { lockAt } from "./locks";
 import type { Creating } from "./new-entry";
-import { childrenOf, filesIn, parentOf, typedRow, visibleRows, type Row } from "./rows";
-import { moveInto, remove, rename } from "./tree-actions";
+import { childrenOf, filesIn, parentOf, typedRow, visibleRows, within, type Row } from "./rows";
+import { remove, rename } from "./tree-actions";
 import { TreeMenu, type MenuAt } from "./tree-menu";
-import { DRAGGED, ROW, TreeRow } from "./tree-row";
+import { filesOfInput } from "./dropped";
+import { useTreeClip } from "./tree-clip";
+import { useTreeDrag } from "./tree-drag";
+import { ROW, TreeRow } from "./tree-row";
 import { Upload, type Uploading } from "./upload";
 
 const TYPING_MS = 700;
@@ -32,28 +35,23 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
   const { expanded, active, drafts } = useWorkbench();
   const scroller = useRef<HTMLDivElement>(null);
   const picker = useRef<HTMLInputElement>(null);
+  const folderPicker = useRef<HTMLInputElement>(null);
   const typed = useRef({ text: "", at: 0 });
   const prefix = useId();
   const [focusPath, setFocusPath] = useState<string | null>(null);
   const [renaming, setRenaming] = useState<string | null>(null);
   const [deleting, setDeleting] = useState<Row | null>(null);
   const [menu, setMenu] = useState<MenuAt | null>(null);
-  const [target, setTarget] = useState<string | null>(null);
   const [uploading, setUploading] = useState<Uploading | null>(null);
   const children = useMemo(() => childrenOf(entries), [entries]);
   const rows = useMemo(() => visibleRows(children, entries, new Set(expanded)), [children, entries, expanded]);
   const focusAt = Math.max(0, rows.findIndex((row) => row.path === (focusPath ?? active)));
   const height = phone ? ROW_PHONE : ROW;
-  const list = useVirtualizer({
-    count: rows.length,
-    getScrollElement: () => scroller.current,
-    estimateSize: () => height,
-    getItemKey: (i) => rows[i]?.path ?? i,
-    overscan: 12,
-    // The row with the focus stays in the page, so that keys go on working after scrolling.
-    rangeExtractor: (range) => [...new Set([...defaultRangeExtractor(range), focusAt])].filter((i) => i < rows.length).sort((a, b) => a - b),
-  });
-  useEffect(() => list.measure(), [list, height]);
+  const { from, to } = useRowsInView(scroller, height, rows.length);
+  // The row with the focus stays in the page, so that keys go on working after scrolling.
+  const drawn = rows.slice(from, to).map((row, i) => ({ row, at: from + i }));
+  const focused = rows[focusAt];
+  if (focused && (focusAt < from || focusAt >= to)) drawn.push({ row: focused, at: focusAt });
 
   const open = (path: string, keep: boolean) => {
     openFile(path, keep);
@@ -65,7 +63,9 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
     const row = rows[Math.max(0, Math.min(rows.length - 1, at))];
     if (!row) return;
     setFocusPath(row.path);
-    list.scrollToIndex(rows.indexOf(row));
+    const box = scroller.current;
+    const top = rows.indexOf(row) * height;
+    if (box) box.scrollTop = Math.min(top, Math.max(box.scrollTop, top + height + 8 - box.clientHeight));
     requestAnimationFrame(() => document.getElementById(prefix + row.path)?.focus({ preventScroll: true }));
   };
   const menuOf = (row: Row, x: number, y: number) => {
@@ -74,7 +74,8 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
   };
   const onKey = (event: KeyboardEvent) => {
     const row = rows[focusAt];
-    if (!row || event.target instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!row || event.target instanceof HTMLInputElement || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || (event.key === "Escape" && clip.held)) return clip.onKey(event, row.path, row.folder ? row.path : parentOf(row.path));
     const page = Math.max(1, Math.floor((scroller.current?.clientHeight ?? 0) / height) - 1);
     const keys: Record<string, () => void> = {
       ArrowDown: () => focusRow(focusAt + 1),
@@ -97,7 +98,7 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
     event.preventDefault();
     event.stopPropagation();
     if (known) return known();
-    const now = Date.now();
+    const now = event.timeStamp;
     typed.current = { text: (now - typed.current.at > TYPING_MS ? "" : typed.current.text) + event.key, at: now };
     const found = typedRow(rows, focusAt, typed.current.text);
     if (found >= 0) focusRow(found);
@@ -106,35 +107,29 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
     const box = document.getElementById(prefix + row.path)?.getBoundingClientRect();
     if (box) menuOf(row, box.left + 32, box.bottom);
   };
-  const dragOver = (folder: string) => (event: DragEvent) => {
-    if (!event.dataTransfer.types.includes(DRAGGED) && !event.dataTransfer.types.includes("Files")) return;
-    event.preventDefault();
-    event.stopPropagation();
-    setTarget(folder);
-  };
-  const drop = (folder: string) => (event: DragEvent) => {
-    event.preventDefault();
-    event.stopPropagation();
-    setTarget(null);
-    const path = event.dataTransfer.getData(DRAGGED);
-    if (path) void moveInto(path, folder);
-    else if (event.dataTransfer.files.length > 0) setUploading({ folder, files: [...event.dataTransfer.files] });
-  };
+  const drag = useTreeDrag({ onUpload: setUploading, onOpen: (folder) => toggle(folder, true) });
+  const clip = useTreeClip((path) => entries.has(path));
   const folderNow = () => (rows[focusAt]?.folder ? rows[focusAt]?.path : parentOf(rows[focusAt]?.path ?? "")) ?? "";
-  const pick = (folder: string) => {
-    if (!picker.current) return;
-    picker.current.dataset["folder"] = folder;
-    picker.current.click();
+  const pick = (folder: string, whole = false) => {
+    const input = whole ? folderPicker.current : picker.current;
+    if (!input) return;
+    input.dataset["folder"] = folder;
+    input.click();
+  };
+  const picked = (input: HTMLInputElement) => {
+    if (input.files?.length) setUploading({ folder: input.dataset["folder"] ?? "", files: filesOfInput(input.files) });
+    input.value = "";
   };
   useCommands("tree", [
     { id: "new-file", title: m.file_new(), group: "code", icon: FilePlus2, keys: "Mod+Alt+N", run: () => onNew({ kind: "file", folder: "" }) },
     { id: "new-folder", title: m.folder_new(), group: "code", icon: FolderPlus, run: () => onNew({ kind: "folder", folder: "" }) },
     { id: "upload", title: m.upload(), group: "code", icon: UploadIcon, run: () => pick("") },
+    { id: "upload-folder", title: m.code_upload_folder(), group: "code", icon: FolderUp, run: () => pick("", true) },
   ]);
   const behind = !connected || !tree.synced;
   const count = deleting?.folder ? filesIn(entries, deleting.path) : 0;
   return (
-    <section aria-label={m.files()} data-pane className="flex min-h-0 flex-1 flex-col bg-panel">
+    <section aria-label={m.files()} data-pane className="relative flex min-h-0 flex-1 flex-col bg-panel">
       <div className="flex h-9 shrink-0 items-center border-b border-line pr-1 pl-3">
         <h2 className="label flex-1">{m.files()}</h2>
         <IconButton label={m.file_new()} icon={FilePlus2} keys="Mod+Alt+N" onClick={() => onNew({ kind: "file", folder: folderNow() })} />
@@ -142,25 +137,25 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
         <IconButton label={m.upload()} icon={UploadIcon} onClick={() => pick(folderNow())} />
       </div>
       <p role="status" className="text-xs text-warn empty:hidden [&:not(:empty)]:border-b [&:not(:empty)]:border-line [&:not(:empty)]:bg-warn-soft [&:not(:empty)]:px-3 [&:not(:empty)]:py-1">{behind ? m.tree_behind() : ""}</p>
+      <p role="status" className="text-xs empty:hidden [&:not(:empty)]:border-b [&:not(:empty)]:border-line [&:not(:empty)]:bg-accent-soft [&:not(:empty)]:px-3 [&:not(:empty)]:py-1">{clip.note}</p>
       {rows.length === 0 && <p className="px-4 py-3 text-xs">{m.files_none()}</p>}
-      <div ref={scroller} className="min-h-0 flex-1 overflow-auto" onDragOver={dragOver("")} onDrop={drop("")} onDragLeave={(event) => { if (!event.currentTarget.contains(event.relatedTarget as Node | null)) setTarget(null); }}>
-        <div role="tree" aria-label={m.files()} className="relative my-1" style={{ height: list.getTotalSize() }} tabIndex={rows.length === 0 ? 0 : undefined}>
-          {list.getVirtualItems().map((item) => {
-            const row = rows[item.index];
-            if (!row) return null;
-            if (row.path === renaming) return <Rename key={row.path} row={row} top={item.start} height={height} onDone={(name) => { setRenaming(null); if (name !== null) void rename(row.path, name); requestAnimationFrame(() => focusRow(item.index)); }} />;
+      <div ref={scroller} data-drop={drag.target === "" || undefined} className="min-h-0 flex-1 overflow-auto [contain:strict] data-drop:shadow-[inset_0_0_0_2px_var(--signal)]" onDragOver={drag.over("")} onDrop={drag.drop("")} onDragLeave={drag.leave}>
+        <div role="tree" aria-label={m.files()} className="relative my-1" style={{ height: rows.length * height }} tabIndex={rows.length === 0 ? 0 : undefined}>
+          {drawn.map(({ row, at }) => {
+            if (row.path === renaming) return <Rename key={row.path} row={row} top={at * height} height={height} onDone={(name) => { setRenaming(null); if (name !== null) void rename(row.path, name); requestAnimationFrame(() => focusRow(at)); }} />;
             const folder = row.folder ? row.path : parentOf(row.path);
             return (
               <TreeRow
                 key={row.path}
                 row={row}
                 id={prefix + row.path}
-                top={item.start}
+                top={at * height}
                 height={height}
-                focused={item.index === focusAt}
+                focused={at === focusAt}
                 active={row.path === active}
                 dirty={row.path in drafts}
-                target={target === row.path}
+                drop={drag.target === null || drag.target === "" ? "none" : drag.target === row.path ? "into" : within(row.path, drag.target) ? "inside" : "none"}
+                cut={clip.held?.path === row.path && clip.held.cut}
                 lock={lockAt(locks, row.path, userId)}
                 userId={userId}
                 onFocus={() => setFocusPath(row.path)}
@@ -168,14 +163,16 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
                 onClick={() => (row.folder ? toggle(row.path) : open(row.path, false))}
                 onKeep={() => { if (!row.folder) open(row.path, true); }}
                 onMenu={(x, y) => menuOf(row, x, y)}
-                onDragOver={dragOver(folder)}
-                onDrop={drop(folder)}
-                onDragEnd={() => setTarget(null)}
+                onDragStart={drag.start(row.path)}
+                onDragOver={drag.over(folder)}
+                onDrop={drag.drop(folder)}
+                onDragEnd={drag.end}
               />
             );
           })}
         </div>
       </div>
+      {drag.target !== null && <p aria-hidden className="pointer-events-none absolute inset-x-3 bottom-3 z-10 truncate rounded-ctl bg-overlay px-3 py-1.5 text-center text-xs text-fg shadow-over">{m.code_drop_here({ folder: drag.target || m.workspace_top() })}</p>}
       {menu && (
         <TreeMenu
           at={menu}
@@ -186,9 +183,11 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
           onRename={() => setRenaming(menu.row.path)}
           onDelete={() => setDeleting(menu.row)}
           onUpload={pick}
+          clip={clip}
         />
       )}
-      <input ref={picker} type="file" multiple hidden aria-label={m.upload()} onChange={({ target: input }) => { if (input.files?.length) setUploading({ folder: input.dataset["folder"] ?? "", files: [...input.files] }); input.value = ""; }} />
+      <input ref={picker} type="file" multiple hidden aria-label={m.upload()} onChange={({ target }) => picked(target)} />
+      <input ref={folderPicker} type="file" multiple hidden aria-label={m.code_upload_folder()} {...{ webkitdirectory: "" }} onChange={({ target }) => picked(target)} />
       {uploading && <Upload {...uploading} onClose={() => setUploading(null)} />}
       <Confirm
         open={deleting !== null}

@@ -1,41 +1,39 @@
-// The editor with its tabs, and the panel below it; loads Monaco.
-import { Camera, History, Lock, Play, Save, Search, Square, X } from "lucide-react";
+// The editor in one or two sides, and the panel below it; loads Monaco.
+import { Camera, Columns2, History, PanelRight, Play, Save, Search, X } from "lucide-react";
 import { useEffect, useState } from "react";
 import { toast } from "../../ui/toast";
 import { useSession } from "../../api/session";
 import { useCommands } from "../../lib/commands";
 import { runnerOf } from "../../lib/engines";
-import { bytes } from "../../lib/format";
+import { number } from "../../lib/format";
 import { here } from "../../lib/place";
-import { startRun, stopRun, useRuns } from "../../lib/runs";
-import { closeFile, openFile, useWorkbench, type Panel } from "../../lib/workbench";
+import { startRun } from "../../lib/runs";
+import { closeFile, focusSide, isOpen, joinSides, moveAside, setAutosave, sidesOf, splitEditor } from "../../lib/sides";
+import { openFile, useWorkbench, type Panel } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
-import { Button, IconButton } from "../../ui/button";
-import { cx } from "../../ui/cx";
 import { Confirm } from "../../ui/dialog";
-import { FaultLine, FaultPane } from "../../ui/fault";
 import { usePhone } from "../../ui/media";
 import { Panes } from "../../ui/panes";
-import { Waiting } from "../../ui/tag";
-import { LockBanner, RemoteBanner } from "./banners";
 import { Conflict } from "./conflict";
-import { Editor, editorAction } from "./editor";
-import { dismissFault, dropFile, followChanges, loadFile, retryFile, saveFile, useFiles } from "./files";
+import { editorAction } from "./editor";
+import { EditorSide } from "./editor-side";
+import type { TabActions } from "./file-tabs";
+import { dropFile, followChanges, loadFile, saveFile, useFiles } from "./files";
 import type { TreeState } from "./live-tree";
-import { lockInTheWay } from "./locks";
 import { BottomPanel } from "./panel";
 import { foldersAbove, nameOf } from "./rows";
 
 export default function Workspace({ tree }: { tree: TreeState }) {
   const phone = usePhone();
-  const { active, panel } = useWorkbench();
+  const workbench = useWorkbench();
+  const { active, panel, autosave } = workbench;
+  const other = workbench.other?.active ?? null;
   const userId = useSession((s) => s.user?.userId ?? "");
   const files = useFiles((s) => s.files);
-  const running = useRuns((s) => s.current?.running ?? false);
   const [closing, setClosing] = useState<string | null>(null);
-  const file = active ? files[active] : undefined;
+  const [dragged, setDragged] = useState<string | null>(null);
   const runner = active ? runnerOf(active) : null;
-  const lock = active ? lockInTheWay(tree.locks, active, userId) : null;
+  const decided = [active, other].find((path) => path && files[path]?.conflict);
   const { entries } = tree;
 
   useEffect(() => {
@@ -51,11 +49,24 @@ export default function Workspace({ tree }: { tree: TreeState }) {
     return () => removeEventListener("beforeunload", warn);
   }, []);
 
-  const close = (path: string) => {
-    if (useFiles.getState().files[path]?.dirty) return setClosing(path);
+  useEffect(() => { if (other) void loadFile(other); }, [other]);
+  useEffect(() => { if (phone) joinSides(); }, [phone]);
+
+  const shut = (path: string) => {
     closeFile(path);
-    dropFile(path);
+    if (!isOpen(useWorkbench.getState(), path)) dropFile(path);
   };
+  /** Closing would lose what was typed: it is not saved, and not open on the other side. */
+  const loses = (path: string) => (useFiles.getState().files[path]?.dirty ?? path in useWorkbench.getState().drafts) && !useWorkbench.getState().other?.open.includes(path);
+  const close = (path: string) => (loses(path) ? setClosing(path) : shut(path));
+  const closeOthers = (path: string) => {
+    const others = useWorkbench.getState().open.filter((p) => p !== path);
+    const kept = others.filter(loses);
+    for (const one of others) if (!kept.includes(one)) shut(one);
+    openFile(path);
+    if (kept.length > 0) toast.info(m.split_kept_unsaved({ count: kept.length, shown: number(kept.length) }));
+  };
+  const aside = (path: string) => moveAside(path, !useWorkbench.getState().right);
   const run = async () => {
     if (!active) return;
     if (!runner) return void toast.info(m.run_no_engine({ name: nameOf(active) }));
@@ -73,6 +84,13 @@ export default function Workspace({ tree }: { tree: TreeState }) {
     { id: "save", title: m.save_file(), group: "code", icon: Save, keys: "Mod+S", run: () => { if (active) void saveFile(active); } },
     { id: "run-file", title: m.run_file(), group: "code", icon: Play, keys: "F5 / Mod+Enter", run: () => void run() },
     { id: "close-file", title: m.close_file(), group: "code", icon: X, keys: "Alt+W", typing: true, run: () => { if (active) close(active); } },
+    { id: "close-others", title: m.split_close_others(), group: "code", run: () => { if (active) closeOthers(active); } },
+    ...(phone ? [] : [
+      { id: "split-editor", title: workbench.other ? m.split_show_other() : m.split_editor(), group: "code" as const, icon: Columns2, keys: "Mod+\\", run: splitEditor },
+      { id: "move-file-aside", title: m.split_move(), group: "code" as const, icon: PanelRight, run: () => { if (active && (workbench.other || workbench.open.length > 1)) aside(active); } },
+      ...(workbench.other ? [{ id: "other-side", title: m.split_focus_other(), group: "code" as const, keys: "Mod+Alt+ArrowRight / Mod+Alt+ArrowLeft", run: () => focusSide(!useWorkbench.getState().right) }] : []),
+    ]),
+    { id: "autosave", title: autosave ? m.code_autosave_off() : m.code_autosave_on(), group: "code", icon: Save, run: () => setAutosave(!autosave) },
     { id: "next-file", title: m.next_file(), group: "code", keys: "Mod+PageDown", run: () => step(1) },
     { id: "previous-file", title: m.previous_file(), group: "code", keys: "Mod+PageUp", run: () => step(-1) },
     { id: "next-problem", title: m.next_problem(), group: "code", keys: "F8", run: () => editorAction("editor.action.marker.next") },
@@ -83,35 +101,22 @@ export default function Workspace({ tree }: { tree: TreeState }) {
     { id: "search-files", title: m.search_files(), group: "code", icon: Search, keys: "Mod+Shift+F", run: () => useWorkbench.setState({ panel: "search" }) },
   ]);
 
+  const sides = sidesOf(workbench);
+  const split = sides.length === 2;
+  const actions: TabActions = { close, closeOthers, moveAside: aside, drag: setDragged };
   const editor = (
-    <section aria-label={m.editor()} data-pane className="flex min-h-0 flex-1 flex-col bg-editor">
-      <div className="flex h-9 shrink-0 items-stretch border-b border-line bg-panel max-tab:h-12">
-        <FileTabs onClose={close} tree={tree} userId={userId} />
-        {active && (
-          <div className="flex items-center gap-0.5 px-1.5">
-            <IconButton label={m.save_file()} keys="Mod+S" icon={Save} disabled={!file?.dirty || file.saving || lock !== null} onClick={() => void saveFile(active)} />
-            {running
-              ? phone ? <Button small icon={Square} onClick={() => void stopRun()}>{m.stop()}</Button> : <IconButton label={m.stop()} icon={Square} onClick={() => void stopRun()} />
-              : phone ? <Button small tone="primary" icon={Play} disabled={!runner} onClick={() => void run()}>{m.run()}</Button> : <IconButton label={runner ? m.run_file() : m.run_no_engine_short()} keys="F5" icon={Play} disabled={!runner} onClick={() => void run()} className="text-ok" />}
-          </div>
-        )}
-      </div>
-      {active && file?.fault && file.status !== "failed" && (
-        <div className="p-2"><FaultLine fault={file.fault}><Button small onClick={() => void saveFile(active)}>{m.try_again()}</Button><Button small tone="quiet" onClick={() => dismissFault(active)}>{m.close()}</Button></FaultLine></div>
-      )}
-      {lock && <LockBanner key={lock.lockId} lock={lock} userId={userId} />}
-      {active && file && file.remote !== null && !file.conflict && <RemoteBanner path={active} gone={file.remote === 0n} />}
-      {!active ? <p className="flex flex-1 items-center justify-center p-6 text-center text-sm">{m.no_file_open()}</p>
-      : !file || file.status === "loading" ? <Waiting rows={10} height={20} label={m.loading()} />
-      : file.status === "failed" && file.fault ? <FaultPane fault={file.fault} onRetry={() => retryFile(active)} />
-      : file.status === "binary" ? <p className="flex flex-1 items-center justify-center p-6 text-center text-sm">{m.file_binary({ size: bytes(file.size) })}</p>
-      : <Editor path={active} locked={lock !== null} />}
-    </section>
+    <Panes
+      id="code-split"
+      panes={sides.map((side, i) => {
+        const right = i === 1;
+        return { id: right ? "right" : "left", min: split ? "160px" : "0px", content: <EditorSide side={side} right={right} split={split} focused={right === workbench.right} tree={tree} userId={userId} dragged={dragged} actions={actions} onRun={() => void run()} /> };
+      })}
+    />
   );
   return (
     <>
       <Panes id="code-main" vertical panes={[{ id: "editor", min: "120px", content: editor }, panel && { id: "output", size: phone ? "320px" : "260px", min: "80px", content: <BottomPanel panel={panel} path={active} tree={tree} onRun={() => void run()} /> }]} />
-      {active && file?.conflict && <Conflict path={active} conflict={file.conflict} />}
+      {decided && files[decided]?.conflict && <Conflict key={decided} path={decided} conflict={files[decided].conflict} />}
       <Confirm
         open={closing !== null}
         onClose={() => setClosing(null)}
@@ -119,39 +124,9 @@ export default function Workspace({ tree }: { tree: TreeState }) {
         about={m.close_unsaved_about()}
         verb={m.discard()}
         onConfirm={async () => {
-          if (!closing) return;
-          closeFile(closing);
-          dropFile(closing);
+          if (closing) shut(closing);
         }}
       />
     </>
-  );
-}
-
-function FileTabs({ onClose, tree, userId }: { onClose: (path: string) => void; tree: TreeState; userId: string }) {
-  const { open, active, preview, drafts } = useWorkbench();
-  const files = useFiles((s) => s.files);
-  return (
-    <div className="flex min-w-0 flex-1 overflow-x-auto [scrollbar-width:none]" role="group" aria-label={m.open_files()}>
-      {open.map((path) => {
-        const name = nameOf(path);
-        const dirty = files[path]?.dirty ?? path in drafts;
-        const on = path === active;
-        return (
-          <div key={path} className={cx("group relative flex shrink-0 items-center border-r border-line", on ? "bg-editor" : "bg-panel")}>
-            {on && <span aria-hidden className="absolute inset-x-0 top-0 h-0.5 bg-signal" />}
-            <button type="button" data-inset title={path} aria-current={on || undefined} onClick={() => openFile(path, preview !== path)} onDoubleClick={() => openFile(path)} className={cx("h-full pr-1 pl-3.5 text-sm", on ? "text-fg" : "text-fg-3 hover:text-fg", path === preview && "italic")}>
-              {name}
-              {dirty && <span className="sr-only"> ({m.unsaved()})</span>}
-              {lockInTheWay(tree.locks, path, userId) && <Lock size={12} role="img" aria-label={m.locked()} className="ml-1.5 inline text-warn" />}
-            </button>
-            <button type="button" data-inset aria-label={m.close_named({ name })} onClick={() => onClose(path)} className="mr-1 flex size-6 items-center justify-center rounded-ctl text-fg-3 hover:bg-hover hover:text-fg max-tab:size-9">
-              {dirty && <span aria-hidden className="size-2 rounded-full bg-fg-2 group-hover:hidden" />}
-              <X size={13} aria-hidden className={cx(dirty && "hidden group-hover:block", !dirty && !on && "opacity-0 group-hover:opacity-100 [@media(hover:none)]:opacity-100")} />
-            </button>
-          </div>
-        );
-      })}
-    </div>
   );
 }

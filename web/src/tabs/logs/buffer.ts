@@ -10,6 +10,8 @@ export const MOST_ROWS = 500_000;
 /** Holds rows in order and tells its listeners when some came. */
 export class LogBuffer {
   rows: Row[] = [];
+  /** Counts of the rows by second, so that nobody has to walk through half a million rows for them. */
+  readonly seconds = new Map<number, Count>();
   version = 0;
   lastSeq = 0n;
   private held: Row[] = [];
@@ -54,6 +56,7 @@ export class LogBuffer {
 
   clear(): void {
     this.rows = [];
+    this.seconds.clear();
     this.held = [];
     this.lastSeq = 0n;
     this.tell();
@@ -63,12 +66,30 @@ export class LogBuffer {
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
       if (!this.paused && this.held.length > 0) {
-        for (const row of this.held) this.rows.push(row);
+        for (const row of this.held) {
+          this.rows.push(row);
+          this.count(row, 1);
+        }
         this.held = [];
-        if (this.rows.length > MOST_ROWS) this.rows = this.rows.slice(-Math.floor(MOST_ROWS * 0.9));
+        if (this.rows.length > MOST_ROWS) {
+          const gone = this.rows.length - Math.floor(MOST_ROWS * 0.9);
+          for (let i = 0; i < gone; i += 1) this.count(this.rows[i], -1);
+          this.rows = this.rows.slice(gone);
+        }
       }
       this.tell();
     });
+  }
+
+  private count(row: Row | undefined, by: 1 | -1): void {
+    if (!row || row.dropped > 0) return;
+    const second = Math.floor(row.atMs / 1_000);
+    const counted = this.seconds.get(second) ?? { all: 0, warn: 0, error: 0 };
+    counted.all += by;
+    if (row.level === Level.WARN) counted.warn += by;
+    if (row.level === Level.ERROR) counted.error += by;
+    if (counted.all > 0) this.seconds.set(second, counted);
+    else this.seconds.delete(second);
   }
 
   private tell(): void {
@@ -90,22 +111,28 @@ function gap(dropped: number, before: LogEntry | undefined): Row {
 // oxlint-disable-next-line no-control-regex -- escape sequences begin with a control character
 const ANSI = /\u001b\[[0-9;?]*[A-Za-z]/g;
 
-/** Rows per span of time, with how many of them warn and fail. */
-export interface Bin { from: number; to: number; all: number; warn: number; error: number }
+/** How many rows there are, and how many of them warn and fail. */
+export interface Count { all: number; warn: number; error: number }
+/** Rows per span of time. */
+export interface Bin extends Count { from: number; to: number }
 
-/** The histogram of rows over at most `count` bins. */
-export function binsOf(rows: Row[], count: number): Bin[] {
-  const first = rows[0]?.atMs;
-  const last = rows.at(-1)?.atMs;
-  if (first === undefined || last === undefined) return [];
-  const width = Math.max(1_000, (last - first + 1) / count);
-  const bins = Array.from({ length: Math.min(count, Math.ceil((last - first + 1) / width)) }, (_, i): Bin => ({ from: first + i * width, to: first + (i + 1) * width, all: 0, warn: 0, error: 0 }));
-  for (const row of rows) {
-    const bin = bins[Math.min(bins.length - 1, Math.max(0, Math.floor((row.atMs - first) / width)))];
-    if (!bin || row.dropped) continue;
-    bin.all += 1;
-    if (row.level === Level.WARN) bin.warn += 1;
-    if (row.level === Level.ERROR) bin.error += 1;
+/** The histogram of counted seconds over at most `count` bins. */
+export function binsOf(seconds: ReadonlyMap<number, Count>, count: number): Bin[] {
+  if (seconds.size === 0) return [];
+  let first = Infinity;
+  let last = -Infinity;
+  for (const second of seconds.keys()) {
+    first = Math.min(first, second);
+    last = Math.max(last, second);
+  }
+  const width = Math.max(1, (last - first + 1) / count);
+  const bins = Array.from({ length: Math.min(count, Math.ceil((last - first + 1) / width)) }, (_, i): Bin => ({ from: (first + i * width) * 1_000, to: (first + (i + 1) * width) * 1_000, all: 0, warn: 0, error: 0 }));
+  for (const [second, counted] of seconds) {
+    const bin = bins[Math.min(bins.length - 1, Math.floor((second - first) / width))];
+    if (!bin) continue;
+    bin.all += counted.all;
+    bin.warn += counted.warn;
+    bin.error += counted.error;
   }
   return bins;
 }

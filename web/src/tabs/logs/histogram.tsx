@@ -2,21 +2,21 @@
 import { useMemo } from "react";
 import { m } from "../../paraglide/messages";
 import { number } from "../../lib/format";
-import { binsOf, type Row } from "./buffer";
+import { binsOf, type Count } from "./buffer";
 import { timeOf } from "./list";
 
 const COUNT = 60;
 const HEIGHT = 36;
 
-export function Histogram({ rows, version }: { rows: Row[]; version: number }) {
-  const bins = useMemo(() => binsOf(rows, COUNT), [rows, version]); // oxlint-disable-line react-hooks/exhaustive-deps
+export function Histogram({ seconds, count, version }: { seconds: ReadonlyMap<number, Count>; count: number; version: number }) {
+  const bins = useMemo(() => binsOf(seconds, COUNT), [seconds, version]); // oxlint-disable-line react-hooks/exhaustive-deps
   const most = Math.max(1, ...bins.map((bin) => bin.all));
   const y = (count: number) => (count / most) * HEIGHT;
   const errors = bins.reduce((sum, bin) => sum + bin.error, 0);
   const warnings = bins.reduce((sum, bin) => sum + bin.warn, 0);
   return (
     <div className="shrink-0 border-b border-line px-3 pt-2">
-      <svg role="img" aria-label={m.histogram({ lines: number(rows.length), warnings: number(warnings), errors: number(errors) })} viewBox={`0 0 ${COUNT * 10} ${HEIGHT}`} preserveAspectRatio="none" className="block h-9 w-full">
+      <svg role="img" aria-label={m.histogram({ lines: number(count), warnings: number(warnings), errors: number(errors) })} viewBox={`0 0 ${COUNT * 10} ${HEIGHT}`} preserveAspectRatio="none" className="block h-9 w-full">
         {bins.map((bin, i) => {
           const plain = bin.all - bin.warn - bin.error;
           return (

@@ -1,11 +1,11 @@
 // The lines, newest at the bottom; only those in sight are in the page.
-import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useCallback, useEffect, useRef, type KeyboardEvent } from "react";
 import { Level } from "../../gen/devstudio/auth/v1/log_pb";
 import { number } from "../../lib/format";
 import { m } from "../../paraglide/messages";
 import { cx } from "../../ui/cx";
 import { usePhone } from "../../ui/media";
+import { useRowsInView } from "../../ui/rows-in-view";
 import type { Row } from "./buffer";
 import { ServiceDot } from "./service-dot";
 
@@ -32,8 +32,7 @@ export function LogList({ rows, version, follow, onFollow, chosen, onChoose }: P
   const phone = usePhone();
   const height = phone ? 52 : 30;
   const scroller = useRef<HTMLDivElement>(null);
-  const list = useVirtualizer({ count: rows.length, getScrollElement: () => scroller.current, estimateSize: () => height, overscan: 12 });
-  useEffect(() => { list.measure(); }, [height, list]);
+  const { from, to } = useRowsInView(scroller, height, rows.length);
   useEffect(() => {
     if (follow && scroller.current) scroller.current.scrollTop = scroller.current.scrollHeight;
   }, [follow, version]);
@@ -49,7 +48,9 @@ export function LogList({ rows, version, follow, onFollow, chosen, onChoose }: P
     const next = rows[Math.max(0, Math.min(rows.length - 1, at + by))];
     if (!next) return;
     choose(next);
-    list.scrollToIndex(rows.indexOf(next));
+    const box = scroller.current;
+    const top = rows.indexOf(next) * height;
+    if (box) box.scrollTop = Math.min(top, Math.max(box.scrollTop, top + height - box.clientHeight));
   };
   return (
     <>
@@ -70,12 +71,12 @@ export function LogList({ rows, version, follow, onFollow, chosen, onChoose }: P
           const box = event.currentTarget;
           if (box.scrollHeight - box.scrollTop - box.clientHeight < 4) onFollow(true);
         }}
-        className="min-h-0 flex-1 overflow-y-auto bg-editor [overflow-anchor:none]"
+        className="min-h-0 flex-1 overflow-y-auto bg-editor [contain:strict] [overflow-anchor:none]"
       >
-        <div className="relative" style={{ height: list.getTotalSize() }}>
-          {list.getVirtualItems().map((item) => {
-            const row = rows[item.index];
-            return row && <Line key={item.key} row={row} top={item.start} height={height} phone={phone} chosen={row === chosen} onChoose={choose} />;
+        <div className="relative" style={{ height: rows.length * height }}>
+          {rows.slice(from, to).map((row, i) => {
+            const at = from + i;
+            return <Line key={at} row={row} top={at * height} height={height} phone={phone} chosen={row === chosen} onChoose={choose} />;
           })}
         </div>
       </div>

@@ -108,7 +108,7 @@ export default function LogsTab() {
           <span className="nums">{paused ? m.logs_paused() : connection === "open" ? m.logs_live({ rate: number(rate, rate < 10 ? 1 : 0) }) : m.disconnected()} <span className="text-fg-3">· {m.logs_held({ count: number(rows.length) })}</span></span>
         </p>
       </Bar>
-      <Histogram rows={rows} version={bars} />
+      <Histogram seconds={buffer.seconds} count={rows.length} version={bars} />
       <Panes id="logs" panes={[{ id: "list", min: narrow ? "0px" : "420px", content: list }, details && !narrow && { id: "details", size: "420px", min: "280px", max: "640px", content: details }]} />
       {narrow && <Dialog open={chosen !== null} onClose={() => setChosen(null)} title={m.log_line()}><div className={cx("flex min-h-0 flex-col", phone ? "h-[60dvh]" : "h-[50dvh]")}>{details}</div></Dialog>}
     </section>
