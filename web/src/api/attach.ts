@@ -120,7 +120,9 @@ export class Attachment {
     clearTimeout(this.late);
     this.late = setTimeout(() => opened.close(), ATTACH_LATE_MS);
     opened.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
-      if (this.socket === opened) typeof data === "string" ? this.receive(JSON.parse(data) as object) : this.take(data);
+      if (this.socket !== opened) return;
+      if (typeof data === "string") this.receive(JSON.parse(data) as object);
+      else this.take(data);
     };
     opened.onclose = () => {
       if (this.socket !== opened) return;
