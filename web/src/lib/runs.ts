@@ -2,7 +2,8 @@
 import { create as message } from "@bufbuild/protobuf";
 import { create } from "zustand";
 import { explain, wasCancelled, type Fault } from "../api/errors";
-import { sandbox, traceparent } from "../api/transport";
+import { sandbox } from "../api/sandbox";
+import { traceparent } from "../api/transport";
 import { Isolation, OutputStream, RunExecRequestSchema, type RunExecRequest, type RunExecResponse } from "../gen/devstudio/sandbox/v1/run_pb";
 
 /** One line of output. */

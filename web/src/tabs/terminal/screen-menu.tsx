@@ -7,7 +7,7 @@ import { MenuItem, MenuLine, menuBox } from "../../ui/menu";
 import { toast } from "../../ui/toast";
 import type { Session } from "./session";
 
-export function ScreenMenu({ session, at, onClose, onSearch, onNew }: { session: Session; at: { x: number; y: number }; onClose: () => void; onSearch: () => void; onNew: () => void }) {
+export default function ScreenMenu({ session, at, onClose, onSearch, onNew }: { session: Session; at: { x: number; y: number }; onClose: () => void; onSearch: () => void; onNew: () => void }) {
   const { screen } = session;
   const after = (work: () => void) => () => setTimeout(work, 0);
   const paste = async () => {

@@ -1,5 +1,5 @@
 // A terminal's screen with what is told above and below it: a lost connection, refused files, open ports, its end.
-import { useCallback, useEffect, useRef, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useRef, useState } from "react";
 import { useStore } from "zustand";
 import { usePhone } from "../../ui/media";
 import { PortChips, PreviewMissing, showPort } from "../../ui/port-chips";
@@ -9,9 +9,10 @@ import { linkOf } from "./bytes";
 import { Foot } from "./foot";
 import { KeyRow } from "./key-row";
 import { FONT, fontSize } from "./looks";
-import { ScreenMenu } from "./screen-menu";
-import { SearchBox } from "./search-box";
 import type { Session } from "./session";
+
+const ScreenMenu = lazy(() => import("./screen-menu"));
+const SearchBox = lazy(() => import("./search-box"));
 
 interface Props { session: Session; ports: number[]; searching: boolean; onSearch: (on: boolean) => void; onNew: () => void; onClose: () => void }
 
@@ -54,7 +55,6 @@ export function TerminalScreen({ session, ports, searching, onSearch, onNew, onC
   useEffect(() => session.whenClicked(visit), [session, visit]);
 
   const leaveSearch = () => {
-    session.finder.clearDecorations();
     onSearch(false);
     session.screen.focus();
   };
@@ -75,11 +75,11 @@ export function TerminalScreen({ session, ports, searching, onSearch, onNew, onC
           }}
           className="min-h-0 flex-1 overflow-hidden py-2.5 pr-1 pl-4 max-tab:pl-3"
         />
-        {searching && <SearchBox session={session} onClose={leaveSearch} />}
+        {searching && <Suspense><SearchBox session={session} onClose={leaveSearch} /></Suspense>}
       </section>
       {view.end && <EndBar end={view.end} onNew={onNew} onClose={onClose} />}
       {phone ? !view.end && <KeyRow session={session} /> : <Foot session={session} />}
-      {menu && <ScreenMenu session={session} at={menu} onClose={() => setMenu(null)} onSearch={() => onSearch(true)} onNew={onNew} />}
+      {menu && <Suspense><ScreenMenu session={session} at={menu} onClose={() => setMenu(null)} onSearch={() => onSearch(true)} onNew={onNew} /></Suspense>}
       <LinkDialog address={view.asked} onClose={() => session.view.setState({ asked: null })} onOpen={visit} />
       <PreviewMissing open={missing} onClose={() => setMissing(false)} />
     </>

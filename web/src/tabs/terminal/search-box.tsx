@@ -1,4 +1,5 @@
 // Searches the screen and what scrolled out of it; floats at the top right.
+import { SearchAddon } from "@xterm/addon-search";
 import { ArrowDown, ArrowUp, Search, X } from "lucide-react";
 import { useEffect, useState } from "react";
 import { number } from "../../lib/format";
@@ -8,20 +9,24 @@ import { IconButton } from "../../ui/button";
 import { marks } from "./looks";
 import type { Session } from "./session";
 
-export function SearchBox({ session, onClose }: { session: Session; onClose: () => void }) {
+export default function SearchBox({ session, onClose }: { session: Session; onClose: () => void }) {
+  const finder = session.finderOf(() => new SearchAddon({ highlightLimit: 2_000 }));
   const [text, setText] = useState("");
   const [found, setFound] = useState({ at: -1, count: 0 });
   const theme = useTheme((s) => s.theme);
   useEffect(() => {
-    const listening = session.finder.onDidChangeResults(({ resultIndex, resultCount }) => setFound({ at: resultIndex, count: resultCount }));
-    return () => listening.dispose();
-  }, [session]);
+    const listening = finder.onDidChangeResults(({ resultIndex, resultCount }) => setFound({ at: resultIndex, count: resultCount }));
+    return () => {
+      listening.dispose();
+      finder.clearDecorations();
+    };
+  }, [finder]);
   useEffect(() => {
-    if (text === "") session.finder.clearDecorations();
-    else session.finder.findPrevious(text, { decorations: marks(), incremental: true });
-  }, [session, text, theme]);
-  const next = () => { if (text) session.finder.findNext(text, { decorations: marks() }); };
-  const previous = () => { if (text) session.finder.findPrevious(text, { decorations: marks() }); };
+    if (text === "") finder.clearDecorations();
+    else finder.findPrevious(text, { decorations: marks(), incremental: true });
+  }, [finder, text, theme]);
+  const next = () => { if (text) finder.findNext(text, { decorations: marks() }); };
+  const previous = () => { if (text) finder.findPrevious(text, { decorations: marks() }); };
   const told = text === "" ? "" : found.count === 0 ? m.terminal_search_none() : m.terminal_search_at({ at: found.at < 0 ? "…" : number(found.at + 1), count: number(found.count) });
   return (
     <form

@@ -1,8 +1,7 @@
 // One terminal of this page: its screen, its tie to the server, and what is known of it. It lives on while other tabs
 // are looked at.
 import { FitAddon } from "@xterm/addon-fit";
-import { SearchAddon } from "@xterm/addon-search";
-import { WebLinksAddon } from "@xterm/addon-web-links";
+import type { SearchAddon } from "@xterm/addon-search";
 import { Terminal as Screen } from "@xterm/xterm";
 import { createStore } from "zustand/vanilla";
 import { Attachment, type Tie } from "../../api/attach";
@@ -38,16 +37,17 @@ const RESIZE_MS = 80;
 export class Session {
   readonly view;
   readonly screen: Screen;
-  readonly finder = new SearchAddon({ highlightLimit: 2_000 });
   /** Holds the screen, wherever it is in the page. */
   readonly box = document.createElement("div");
   /** Something was typed, so that closing it may cost something. */
   typed = false;
+  private finder: SearchAddon | null = null;
   private follow: (address: string) => void = () => undefined;
   private readonly tie: Attachment;
   private readonly fitting = new FitAddon();
   private readonly ends: (() => void)[] = [];
   private keptFrom: number;
+  private over = false;
   private waiting = 0;
   private replayedTo = 0;
   private resizing: ReturnType<typeof setTimeout> | undefined;
@@ -71,8 +71,7 @@ export class Session {
     });
     this.box.className = "size-full";
     this.screen.loadAddon(this.fitting);
-    this.screen.loadAddon(this.finder);
-    this.screen.loadAddon(new WebLinksAddon((_event, uri) => this.follow(uri)));
+    void import("@xterm/addon-web-links").then(({ WebLinksAddon }) => { if (!this.over) this.screen.loadAddon(new WebLinksAddon((_event, uri) => this.follow(uri))); });
     // A program may not write to the person's clipboard.
     this.screen.parser.registerOscHandler(52, () => true);
     this.screen.onTitleChange((title) => this.view.setState({ title: titleOf(title) }));
@@ -106,6 +105,12 @@ export class Session {
     this.screen.textarea?.setAttribute("aria-label", m.terminal_input());
     this.screen.options.fontSize = fontSize(matchMedia("(max-width: 767.9px)").matches);
     this.fit();
+  }
+
+  /** The search of this screen; it comes with the first one. */
+  finderOf(make: () => SearchAddon): SearchAddon {
+    if (!this.finder) this.screen.loadAddon((this.finder = make()));
+    return this.finder;
   }
 
   /** Says what is done with an address that was clicked. */
@@ -149,6 +154,7 @@ export class Session {
   }
 
   dispose(): void {
+    this.over = true;
     this.tie.close();
     clearTimeout(this.resizing);
     for (const end of this.ends) end();
