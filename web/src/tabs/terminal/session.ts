@@ -33,6 +33,7 @@ export interface View {
 
 const SCROLLBACK = 10_000;
 const RESIZE_MS = 80;
+const PART_BYTES = 4_096;
 
 export class Session {
   readonly view;
@@ -63,7 +64,7 @@ export class Session {
       cursorBlink: !matchMedia("(prefers-reduced-motion: reduce)").matches,
       fontFamily: `${FONT}, monospace`,
       fontSize: fontSize(matchMedia("(max-width: 767.9px)").matches),
-      lineHeight: 1.22,
+      lineHeight: 1.25,
       linkHandler: { activate: (_event, text) => this.view.setState({ asked: text }) },
       minimumContrastRatio: 4.5,
       scrollback: SCROLLBACK,
@@ -162,10 +163,13 @@ export class Session {
     this.screen.dispose();
   }
 
+  /** In small parts: xterm lets the page breathe only between them. */
   private write(piece: Uint8Array): void {
     const end = this.tie.seen;
     this.waiting += 1;
-    this.screen.write(piece, () => {
+    let at = 0;
+    for (; at + PART_BYTES < piece.length; at += PART_BYTES) this.screen.write(piece.subarray(at, at + PART_BYTES));
+    this.screen.write(piece.subarray(at), () => {
       this.waiting -= 1;
       if (end >= this.replayedTo) this.replayedTo = 0;
       this.tie.shown(end, this.waiting === 0);
