@@ -10,7 +10,6 @@ def size(master, columns, rows):
 
 child, master = pty.fork()
 if child == 0:
-    size(0, columns, rows)
     os.execvp(command[0], command)
 size(master, columns, rows)
 os.set_blocking(1, False)

@@ -189,8 +189,13 @@ export class Session {
 
   private resized(columns: number, rows: number): void {
     this.view.setState({ size: { columns, rows } });
+    // The first is told at once, of many in a row only the last.
+    if (this.resizing === undefined) this.tie.resize(columns, rows);
     clearTimeout(this.resizing);
-    this.resizing = setTimeout(() => this.tie.resize(columns, rows), RESIZE_MS);
+    this.resizing = setTimeout(() => {
+      this.resizing = undefined;
+      this.tie.resize(this.screen.cols, this.screen.rows);
+    }, RESIZE_MS);
   }
 
   private happened(event: AttachTerminalResponse["event"]): void {
