@@ -212,15 +212,15 @@ const scenes: Record<string, Scene> = {
   },
   "terminal-lost": async (page, stage) => {
     let down = false;
-    let cut = () => Promise.resolve();
+    const cuts: (() => Promise<void>)[] = [];
     await page.routeWebSocket(/stream\/terminal\//, (socket) => {
       if (down) return void socket.close();
       const upstream = socket.connectToServer();
-      cut = async () => { await upstream.close(); await socket.close(); };
+      cuts.push(async () => { await upstream.close(); await socket.close(); });
     });
     const end = await inTerminal(page, stage, ["ls --color=always", "echo $((40+2))"], "42");
     down = true;
-    await cut();
+    for (const cut of cuts) await cut();
     await page.getByText(/in [4-9] s\./).first().waitFor();
     await settled(page, 200);
     return end;

@@ -99,7 +99,7 @@ export async function writeRun(line: string | null): Promise<void> {
   const current = useRuns.getState().current;
   if (!current?.running || !current.inputOpen || current.execId === "") return;
   await sandbox.writeInput({ execId: current.execId, text: line === null ? "" : `${line}\n`, close: line === null }, { timeoutMs: 10_000 });
-  change(current.key, (run) => (line === null ? { inputOpen: false } : { lines: append(run.lines, [{ text: `${line}\n`, atMs: Date.now() - run.startedAt, stream: "in" }]) }));
+  change(current.key, (run) => (line === null ? { inputOpen: false } : { lines: typed(run.lines, line, Date.now() - run.startedAt) }));
 }
 
 /** The lines of a stored result. */
@@ -122,6 +122,11 @@ export function append(lines: Line[], pieces: Line[]): Line[] {
     });
   }
   return out.length > MOST_LINES ? out.slice(-MOST_LINES) : out;
+}
+
+/** Shows what was typed as a line of its own, after the output that it answers. */
+export function typed(lines: Line[], text: string, atMs: number): Line[] {
+  return [...(lines.at(-1)?.text === "" ? lines.slice(0, -1) : lines), { text, atMs, stream: "in" }];
 }
 
 function change(key: number, update: (run: LiveRun) => Partial<LiveRun>): void {

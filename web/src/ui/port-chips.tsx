@@ -48,7 +48,7 @@ export function PortChips({ workspaceId, ports }: { workspaceId: string; ports: 
             <Tip text={m.preview_open_about({ port: String(port) })}>
               <Button small tone="quiet" icon={ExternalLink} onClick={() => void open(port)}>{m.preview_open({ port: String(port) })}</Button>
             </Tip>
-            <IconButton label={m.preview_address_copy({ port: String(port) })} icon={Copy} size={14} onClick={() => void copy(port)} className="size-6 border-l border-line" />
+            <IconButton label={m.preview_address_copy({ port: String(port) })} icon={Copy} size={14} onClick={() => void copy(port)} className="h-6 w-7 rounded-none border-l border-line max-tab:w-10" />
           </li>
         ))}
       </ul>

@@ -6,7 +6,7 @@ import { cx } from "./cx";
 export function Switch({ label, about, checked, onChange }: { label: string; about?: string; checked: boolean; onChange: (on: boolean) => void }) {
   const id = useId();
   return (
-    <div className="flex min-h-8 items-start justify-between gap-3 max-tab:min-h-10">
+    <div className="flex min-h-8 shrink-0 items-start justify-between gap-3 max-tab:min-h-10">
       <label htmlFor={id} className="min-w-0 cursor-pointer">
         <span className="block text-sm text-fg">{label}</span>
         {about && <span id={`${id}-about`} className="block text-xs text-fg-3">{about}</span>}

@@ -3,9 +3,8 @@ import { useQuery } from "@connectrpc/connect-query";
 import { Box, Cpu, Hexagon, Play, ShieldCheck, Square, type LucideIcon } from "lucide-react";
 import type { ReactNode } from "react";
 import { create } from "zustand";
-import { edgeEnum } from "../../api/edgejson";
 import { explain } from "../../api/errors";
-import { IsolationSchema, SandboxService, type Engine, type RunExecRequest } from "../../gen/devstudio/sandbox/v1/run_pb";
+import { SandboxService, type Engine, type RunExecRequest } from "../../gen/devstudio/sandbox/v1/run_pb";
 import { EntryKind, WorkspaceService } from "../../gen/devstudio/sandbox/v1/workspace_pb";
 import { useCommands } from "../../lib/commands";
 import { isolationName, runnerOf } from "../../lib/engines";
@@ -155,14 +154,10 @@ function Tile({ engine, chosen, onChoose }: { engine: Engine; chosen: boolean; o
   return (
     <button type="button" aria-pressed={chosen} disabled={!engine.available} title={engine.available ? engine.provider : engine.remedy} onClick={onChoose} className={cx("flex min-w-0 flex-col gap-1 rounded-ctl border px-2 py-2 text-left", chosen ? "border-signal bg-selected" : "border-line-2 bg-raised", engine.available ? "hover:bg-hover" : "cursor-not-allowed border-dashed bg-panel")}>
       <span className="flex items-center gap-1.5">
-        <Icon size={15} strokeWidth={1.6} aria-hidden className={cx("shrink-0", chosen ? "text-signal" : "text-fg-3")} />
         <span className={cx("font-code truncate text-code", engine.available ? "font-medium text-fg" : "text-fg-3")}>{engine.engine}</span>
         <span role="img" aria-label={engine.available ? m.engine_ready() : m.engine_missing()} className={cx("ml-auto size-1.5 shrink-0 rounded-full", engine.available ? "bg-ok" : "border border-line-strong")} />
       </span>
-      <span className="flex min-w-0 items-baseline justify-between gap-1.5 text-xs text-fg-3">
-        <span className="min-w-0 truncate">{engine.available ? engine.provider.replace(/ release-/, " ") : m.engine_missing()}</span>
-        {engine.available && <span className="font-code shrink-0 text-2xs">{edgeEnum(IsolationSchema, engine.isolation)}</span>}
-      </span>
+      <span className="flex min-w-0 items-center gap-1.5 text-xs text-fg-3"><Icon size={14} strokeWidth={1.6} aria-hidden className={cx("shrink-0", chosen && "text-signal")} /><span className="truncate">{engine.available ? isolationName(engine.isolation) : m.engine_missing()}</span></span>
     </button>
   );
 }

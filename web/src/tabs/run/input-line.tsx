@@ -1,9 +1,10 @@
 // A line for a program that waits for input while it runs.
-import { CornerDownLeft, LogIn } from "lucide-react";
+import { CornerDownLeft } from "lucide-react";
 import { useState } from "react";
 import { writeRun } from "../../lib/runs";
 import { m } from "../../paraglide/messages";
 import { Button, IconButton } from "../../ui/button";
+import { Tip } from "../../ui/tip";
 import { tried } from "../../ui/tried";
 
 export function InputLine() {
@@ -43,7 +44,7 @@ export function InputLine() {
         className="font-code h-8 min-w-0 flex-1 bg-transparent text-code text-fg outline-none"
       />
       <IconButton type="submit" label={m.run_input_send()} keys="Enter" icon={CornerDownLeft} size={15} />
-      <Button small icon={LogIn} onClick={() => void tried(() => writeRun(null))}>{m.run_input_end()}</Button>
+      <Tip text={m.run_input_end()} keys="Mod+D"><Button small aria-label={m.run_input_end()} onClick={() => void tried(() => writeRun(null))}>EOF</Button></Tip>
     </form>
   );
 }

@@ -1,4 +1,4 @@
-// What is told beside a terminal's screen: a lost connection, files that were refused, its end, a hidden address.
+// What is told beside a terminal's screen: a lost connection, files that were refused, its end.
 import { CircleStop, FileX2, Plus, TriangleAlert, X } from "lucide-react";
 import type { Tie } from "../../api/attach";
 import { explain } from "../../api/errors";
@@ -7,9 +7,7 @@ import { RunStatus } from "../../gen/devstudio/sandbox/v1/run_pb";
 import { m } from "../../paraglide/messages";
 import { Button, IconButton } from "../../ui/button";
 import { cx } from "../../ui/cx";
-import { Dialog, DialogBody, DialogFoot } from "../../ui/dialog";
 import { useSecondsUntil } from "../../ui/seconds";
-import { linkOf } from "./bytes";
 
 const bar = "flex min-h-10 shrink-0 items-center gap-2.5 border-line px-4 py-1 text-sm text-fg max-tab:px-3";
 
@@ -50,7 +48,7 @@ export function RejectedBar({ rejected, onClose }: { rejected: Record<string, st
 /** How the shell ended, and the way on. */
 export function EndBar({ end, onNew, onClose }: { end: TerminalEnd; onNew: () => void; onClose: () => void }) {
   return (
-    <div role="status" className={cx(bar, "border-t bg-panel max-tab:flex-wrap")}>
+    <div role="status" className={cx(bar, "border-t bg-panel max-tab:flex-wrap max-tab:justify-end max-tab:py-2")}>
       <CircleStop size={16} aria-hidden className={cx("shrink-0", end.status === RunStatus.SUCCEEDED ? "text-ok" : end.status === RunStatus.CANCELLED ? "text-fg-3" : "text-err")} />
       <p className="min-w-0 flex-1 max-tab:basis-3/4">{endWords(end)}</p>
       <Button small onClick={onClose}>{m.close()}</Button>
@@ -65,18 +63,4 @@ export function endWords(end: TerminalEnd): string {
   if (end.status === RunStatus.CANCELLED) return m.terminal_end_cancelled();
   if (end.signal > 0) return m.terminal_end_signal({ signal: String(end.signal) });
   return m.terminal_end_code({ code: String(end.exitCode) });
-}
-
-/** Shows where a link leads whose text a program chose. */
-export function LinkDialog({ address, onClose, onOpen }: { address: string | null; onClose: () => void; onOpen: (address: string) => void }) {
-  if (address === null || !linkOf(address)) return null;
-  return (
-    <Dialog open onClose={onClose} title={m.terminal_link_title()} about={m.terminal_link_about()}>
-      <DialogBody><p className="font-code max-h-40 overflow-y-auto text-code break-all text-fg">{address}</p></DialogBody>
-      <DialogFoot>
-        <Button onClick={onClose}>{m.cancel()}</Button>
-        <Button tone="primary" onClick={() => { onOpen(address); onClose(); }}>{m.terminal_link_open()}</Button>
-      </DialogFoot>
-    </Dialog>
-  );
 }

@@ -7,7 +7,7 @@ import type { Session } from "./session";
 
 const key = "font-code flex h-10 min-w-10 flex-1 items-center justify-center rounded-ctl border border-line-2 bg-raised px-1 text-xs text-fg aria-pressed:border-signal aria-pressed:bg-selected aria-pressed:font-semibold";
 
-export function KeyRow({ session }: { session: Session }) {
+export default function KeyRow({ session }: { session: Session }) {
   const { ctrl, alt } = useStore(session.view);
   // The keyboard of the phone stays open: the button does not take the focus.
   const stay = (event: React.PointerEvent) => event.preventDefault();

@@ -4,13 +4,14 @@ import { useStore } from "zustand";
 import { usePhone } from "../../ui/media";
 import { PortChips, PreviewMissing, showPort } from "../../ui/port-chips";
 import { m } from "../../paraglide/messages";
-import { EndBar, LinkDialog, LostBar, RejectedBar } from "./bars";
+import { EndBar, LostBar, RejectedBar } from "./bars";
 import { linkOf } from "./bytes";
 import { Foot } from "./foot";
-import { KeyRow } from "./key-row";
 import { FONT, fontSize } from "./looks";
 import type { Session } from "./session";
 
+const KeyRow = lazy(() => import("./key-row"));
+const LinkDialog = lazy(() => import("./link-dialog"));
 const ScreenMenu = lazy(() => import("./screen-menu"));
 const SearchBox = lazy(() => import("./search-box"));
 
@@ -78,9 +79,9 @@ export function TerminalScreen({ session, ports, searching, onSearch, onNew, onC
         {searching && <Suspense><SearchBox session={session} onClose={leaveSearch} /></Suspense>}
       </section>
       {view.end && <EndBar end={view.end} onNew={onNew} onClose={onClose} />}
-      {phone ? !view.end && <KeyRow session={session} /> : <Foot session={session} />}
+      {phone ? !view.end && <Suspense fallback={<div className="h-14 shrink-0 border-t border-line bg-panel" />}><KeyRow session={session} /></Suspense> : <Foot session={session} />}
       {menu && <Suspense><ScreenMenu session={session} at={menu} onClose={() => setMenu(null)} onSearch={() => onSearch(true)} onNew={onNew} /></Suspense>}
-      <LinkDialog address={view.asked} onClose={() => session.view.setState({ asked: null })} onOpen={visit} />
+      {view.asked !== null && <Suspense><LinkDialog address={view.asked} onClose={() => session.view.setState({ asked: null })} onOpen={visit} /></Suspense>}
       <PreviewMissing open={missing} onClose={() => setMissing(false)} />
     </>
   );

@@ -1,5 +1,6 @@
 // The strip above a terminal: one tab for each, a new one, and what is true of the chosen one.
 import { Plus, Search, ShieldCheck, X } from "lucide-react";
+import { useEffect, useRef } from "react";
 import { useStore } from "zustand";
 import type { Terminal } from "../../gen/devstudio/sandbox/v1/terminal_pb";
 import { isolationName } from "../../lib/engines";
@@ -30,8 +31,10 @@ function StripTab({ terminal, name, on, onShow, onClose }: { terminal: Terminal;
   const over = end ?? terminal.end;
   const lost = tie.state === "lost" || tie.state === "connecting";
   const shown = title || name;
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => { if (on) box.current?.scrollIntoView({ block: "nearest", inline: "nearest" }); }, [on, over]);
   return (
-    <div className={cx("group relative flex shrink-0 items-center border-r border-line", on ? "bg-editor" : "bg-panel")}>
+    <div ref={box} className={cx("group relative flex shrink-0 items-center border-r border-line", on ? "bg-editor" : "bg-panel")}>
       {on && <span aria-hidden className="absolute inset-x-0 top-0 h-0.5 bg-signal" />}
       <Tip text={title ? `${name} · ${terminal.program}` : terminal.program || name}>
         <button type="button" data-inset aria-current={on || undefined} onClick={onShow} className={cx("flex h-full max-w-56 items-center gap-2 pr-1 pl-3.5 text-sm", on ? "text-fg" : "text-fg-3 hover:text-fg")}>

@@ -4,7 +4,7 @@ import { useQuery } from "@connectrpc/connect-query";
 import { useParams } from "@tanstack/react-router";
 import { ArrowLeft, ArrowRight, Copy, Eraser, Plus, Search, SquareTerminal, X } from "lucide-react";
 import { useEffect, useMemo, useRef, useState } from "react";
-import { explain } from "../../api/errors";
+import { explain, reasonOf } from "../../api/errors";
 import { terminals as client } from "../../api/terminals";
 import { PortService, TerminalService, TerminalState, type Terminal } from "../../gen/devstudio/sandbox/v1/terminal_pb";
 import { WorkspaceService } from "../../gen/devstudio/sandbox/v1/workspace_pb";
@@ -18,6 +18,7 @@ import { copyText } from "../../ui/copy";
 import { Confirm } from "../../ui/dialog";
 import { FaultPane } from "../../ui/fault";
 import { Waiting } from "../../ui/tag";
+import { toast } from "../../ui/toast";
 import { tried } from "../../ui/tried";
 import { TerminalScreen } from "./screen";
 import { forget, keepOnly, lastShown, sessionOf } from "./sessions";
@@ -68,7 +69,11 @@ function Terminals({ workspaceId }: { workspaceId: string }) {
     if (opening) return;
     setOpening(true);
     await tried(async () => {
-      const { terminal } = await client.openTerminal({ workspaceId, ...sizeOf(session?.view.getState().size, room.current) });
+      const { terminal } = await client.openTerminal({ workspaceId, ...sizeOf(session?.view.getState().size, room.current) }).catch((cause: unknown) => {
+        if (reasonOf(cause) !== "QUOTA_EXCEEDED") throw cause;
+        toast.error(m.terminal_quota(), { description: m.terminal_quota_action() });
+        return { terminal: undefined };
+      });
       if (!terminal) return;
       sessionOf(terminal, true);
       await list.refetch();
