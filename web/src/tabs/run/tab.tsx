@@ -37,6 +37,7 @@ export default function RunTab() {
   };
   useEffect(() => { if (phone && live?.running) shown.current?.scrollIntoView({ behavior: "smooth" }); }, [phone, live?.key, live?.running]);
   useEffect(() => onRunEnd(() => refetch(SandboxService.method.listRuns)), []);
+  useEffect(() => { if (live?.execId) refetch(SandboxService.method.listRuns); }, [live?.execId]);
   useEffect(() => {
     const request = showsLive ? live?.request : stored.data?.run?.request;
     if (request) useRunForm.setState(formOf(request));
