@@ -1,5 +1,4 @@
 // Terminals as a person meets them, on the server or the double: shells, files, reloads, cuts, floods, ports.
-import { availableParallelism, loadavg } from "node:os";
 import { AxeBuilder } from "@axe-core/playwright";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
@@ -66,6 +65,13 @@ async function toldSize(): Promise<void> {
     await type("stty size");
     return row(new RegExp(`^${lines} ${columns}\\s*$`)).count();
   }, { timeout: 5_000, interval: 200 }).toBeGreaterThan(0);
+}
+/** The longest task of the page's main thread by its processor time: waiting for a processor is no fault of the page. */
+function longestTask(trace: Buffer): { longest: number; tasks: number } {
+  const { traceEvents } = JSON.parse(trace.toString()) as { traceEvents: { name: string; ph: string; pid: number; tid: number; tdur?: number; args?: { name?: string } }[] };
+  const main = new Set(traceEvents.filter((event) => event.name === "thread_name" && event.args?.name === "CrRendererMain").map((event) => `${event.pid} ${event.tid}`));
+  const tasks = traceEvents.filter((event) => event.ph === "X" && event.name.endsWith("RunTask") && main.has(`${event.pid} ${event.tid}`)).map((event) => (event.tdur ?? 0) / 1000);
+  return { longest: tasks.reduce((most, ms) => Math.max(most, ms), 0), tasks: tasks.length };
 }
 /** All that the terminal holds, as a person copies it. */
 async function everything(): Promise<string> {
@@ -174,30 +180,25 @@ describe("a terminal", () => {
 
   test("a flood of output leaves the page responsive, and Ctrl C arrives within a second", async () => {
     await openTerminal();
-    await page.evaluate(() => {
-      const kept = window as unknown as { long: number[] };
-      kept.long = [];
-      new PerformanceObserver((list) => kept.long.push(...list.getEntries().map((entry) => entry.duration))).observe({ type: "longtask" });
-    });
     const from = Date.now();
     await type("yes | head -c 33000000; echo done-$((1+1))");
     await page.getByText("throttled").waitFor();
     await row(/^done-2/).first().waitFor({ timeout: 110_000 });
     console.log(`50 MB in ${((Date.now() - from) / 1000).toFixed(1)} s`);
+    await browser.startTracing(page, { categories: ["toplevel"] });
     await type("yes");
     await expect.poll(() => row(/^y\s*$/).count(), { timeout: patient }).toBeGreaterThan(10);
-    await page.waitForTimeout(2_000);
+    await page.getByText("throttled").waitFor();
     const pressed = Date.now();
     await page.keyboard.press("Control+c");
     await type("echo back-$((1+1))");
     await answer("back-2");
     const took = Date.now() - pressed;
-    const long = await page.evaluate(() => (window as unknown as { long: number[] }).long);
-    console.log(`Ctrl C in ${took} ms; longest task ${Math.max(0, ...long)} ms of ${long.length}`);
+    const { longest, tasks } = longestTask(await browser.stopTracing());
+    console.log(`Ctrl C in ${took} ms; longest of ${tasks} tasks ${longest.toFixed(0)} ms`);
     expect(took).toBeLessThan(1_000);
-    // Where more wants to run than there are processors, a task also waits for its turn.
-    const crowd = Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
-    expect(long.filter((ms) => ms > 200 * crowd)).toEqual([]);
+    expect(tasks).toBeGreaterThan(100);
+    expect(longest).toBeLessThan(200);
   });
 
   test("says how its shell ended, and offers a new one", async () => {
