@@ -211,6 +211,8 @@ describe("a terminal", () => {
     await page.locator("[data-terminal] .xterm").waitFor();
     await type("echo second-$((1+1))");
     await answer("second-2");
+    // The first process of a namespace is deaf to its own signals, so that this is for the double's shell.
+    if (server.real) return;
     await type("kill -9 $$");
     await page.getByRole("status").getByText("Ended by signal 9.").waitFor();
   });
@@ -291,8 +293,10 @@ describe("a terminal", () => {
     await preview.getByRole("heading", { name: "from the sandbox" }).waitFor();
     expect(new URL(preview.url()).host).toMatch(new RegExp(`^[0-9a-z-]+\\.${previewHost.replaceAll(".", "\\.")}$`));
     expect(await preview.evaluate(() => window.opener === null)).toBe(true);
-    // Without the cookie nobody gets in.
-    expect((await fetch(`${server.url}/`, { headers: { host: new URL(preview.url()).host } }).catch(() => ({ status: 401 }))).status).not.toBe(500);
+    const stranger = await browser.newContext();
+    const refused = await (await stranger.newPage()).goto(preview.url());
+    expect([401, 403, 404]).toContain(refused?.status());
+    await stranger.close();
     await preview.close();
     await page.getByRole("button", { name: "Copy the address of port 8000" }).click();
     await expect.poll(() => page.evaluate(() => navigator.clipboard.readText())).toMatch(/^https?:\/\/[0-9a-z-]+\..+\/$/);
