@@ -27,6 +27,6 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     manifest: "asset-manifest.json",
   },
-  server: { proxy: { "^/(devstudio\\.|stream/|rpc/|upload$)": { target: process.env["DEVSTUDIO_URL"] ?? "http://127.0.0.1:8080", ws: true } } },
+  server: { proxy: { "^/(devstudio\\.|stream/|rpc/|upload$|version$)": { target: process.env["DEVSTUDIO_URL"] ?? "http://127.0.0.1:8080", ws: true } } },
   test: { environment: "happy-dom", include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
 });

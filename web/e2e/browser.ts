@@ -7,7 +7,7 @@ export const launch = (): Promise<Browser> => chromium.launch({ executablePath: 
 
 export interface View { width: number; height?: number; theme?: "NeonCyberNight" | "SerialSteel"; locale?: "de" | "en"; reducedMotion?: boolean }
 
-/** A fresh context with a theme and a language. Requests to other hosts are refused. */
+/** A fresh context with a theme and a language. Requests to other hosts are refused; previews are served under names of this machine. */
 export async function open(browser: Browser, url: string, view: View): Promise<{ context: BrowserContext; page: Page; complaints: string[] }> {
   const { width, height = width < 768 ? 844 : 900, theme = "NeonCyberNight", locale = "de" } = view;
   const context = await browser.newContext({ viewport: { width, height }, deviceScaleFactor: width < 768 ? 2 : 1, hasTouch: width < 768, locale: locale === "de" ? "de-DE" : "en-GB", reducedMotion: view.reducedMotion ? "reduce" : "no-preference" });
@@ -17,7 +17,7 @@ export async function open(browser: Browser, url: string, view: View): Promise<{
   }, [theme, locale]);
   const host = new URL(url).host;
   const complaints: string[] = [];
-  await context.route((target) => target.host !== host && !target.protocol.startsWith("data"), (route) => {
+  await context.route((target) => target.host !== host && !target.hostname.endsWith(".localhost") && !target.protocol.startsWith("data"), (route) => {
     complaints.push(`outside request: ${route.request().url()}`);
     return route.abort();
   });

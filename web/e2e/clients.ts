@@ -4,6 +4,7 @@ import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { AuthService } from "../src/gen/devstudio/auth/v1/auth_pb.ts";
 import { LockService } from "../src/gen/devstudio/sandbox/v1/lock_pb.ts";
 import { SnapshotService } from "../src/gen/devstudio/sandbox/v1/snapshot_pb.ts";
+import { TerminalService } from "../src/gen/devstudio/sandbox/v1/terminal_pb.ts";
 import { WorkspaceService } from "../src/gen/devstudio/sandbox/v1/workspace_pb.ts";
 
 /** Signs in and gives the clients of workspaces. */
@@ -14,5 +15,5 @@ export async function clientsOf(baseUrl: string, email: string, password: string
     return next(request);
   };
   const transport = createGrpcWebTransport({ baseUrl, interceptors: [authorize] });
-  return { files: createClient(WorkspaceService, transport), locks: createClient(LockService, transport), snapshots: createClient(SnapshotService, transport) };
+  return { accessToken, terminals: createClient(TerminalService, transport), files: createClient(WorkspaceService, transport), locks: createClient(LockService, transport), snapshots: createClient(SnapshotService, transport) };
 }

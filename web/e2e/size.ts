@@ -19,8 +19,9 @@ const kib = (keys: Iterable<string>): number => [...keys].reduce((sum, key) => s
 const entry = Object.keys(manifest).filter((key) => manifest[key]?.isEntry);
 const shell = closure([...entry, "src/shell.tsx"]);
 const signin = closure([...entry, "src/signin/page.tsx"]);
-const menus = closure(["src/shell/top-menus.tsx"], new Set(shell));
-const tabs = ["code", "chat", "run", "logs", "admin", "account"].map((id) => [`src/tabs/${id}/tab.tsx`, 110] as const);
+// The top bar fetches these by itself, on every page and at every width.
+const menus = closure(["src/shell/top-menus.tsx", "src/shell/workspaces.tsx"], new Set(shell));
+const tabs = ["code", "chat", "run", "terminal", "logs", "admin", "account"].map((id) => [`src/tabs/${id}/tab.tsx`, 110] as const);
 const pages = ["models", "users", "usage"].map((id) => [`src/tabs/admin/${id}.tsx`, 110] as const);
 const rows: [string, number, number][] = [["sign-in", kib(signin), 180], ["shell", kib(shell), 180], ["menus of the top bar, loaded after it", kib([...menus].filter((k) => !shell.has(k))), 110]];
 for (const [key, limit] of [...tabs, ...pages]) rows.push([key, kib([...closure([key])].filter((k) => !menus.has(k))), limit]);

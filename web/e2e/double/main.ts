@@ -1,10 +1,11 @@
 // The test double of the server: the built Studio under the edge's CSP, the contract by gRPC-web, the watches by WebSocket.
 import { createReadStream, existsSync, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { toJson, type DescMessage, type JsonValue, type MessageShape } from "@bufbuild/protobuf";
+import type { JsonValue } from "@bufbuild/protobuf";
 import { ConnectError, createConnectRouter } from "@connectrpc/connect";
 import { createFetchHandler, type UniversalHandler } from "@connectrpc/connect/protocol";
 import { WebSocketServer, type WebSocket } from "ws";
@@ -16,9 +17,11 @@ import { create } from "@bufbuild/protobuf";
 import type { User } from "../../src/gen/devstudio/auth/v1/auth_pb.ts";
 import { WatchTreeResponseSchema } from "../../src/gen/devstudio/sandbox/v1/workspace_pb.ts";
 import { id, people } from "./data.ts";
+import { edgeJson } from "./json.ts";
 import { spaceOf, watchSpace } from "./space.ts";
 import { archiveRoutes, putUpload } from "./uploads.ts";
 import { callerOf, job, matches, routes, state, stats, userOf } from "./services.ts";
+import { attach, closeTerminals, preview } from "./terminals.ts";
 
 const dist = fileURLToPath(new URL("../../dist/", import.meta.url));
 const types: Record<string, string> = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2", ".json": "application/json", ".ttf": "font/ttf" };
@@ -32,22 +35,27 @@ export async function startDouble(port = 0): Promise<Double> {
   archiveRoutes(router, callerOf);
   const handlers = new Map(router.handlers.map((handler: UniversalHandler) => [handler.requestPath, createFetchHandler(handler)]));
   const server = createServer((request, response) => {
+    if (preview(request, response, useTicket)) return;
     const path = new URL(request.url ?? "/", "http://double").pathname;
     const handler = handlers.get(path);
     if (path === "/upload" && request.method === "PUT") void putUpload(request, response, userOf((request.headers.authorization ?? "").replace(/^Bearer /, "")));
     else if (handler) void rpc(request, response, handler);
+    else if (path === "/version") response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ version: "double", previewHost: state.previews ? `localhost:${(server.address() as AddressInfo).port}` : null }));
     else file(path, response);
   });
   const sockets = new Set<WebSocket>();
   const streams = new WebSocketServer({ noServer: true });
   server.on("upgrade", (request, socket, head) => {
-    const ticket = new URL(request.url ?? "/", "http://double").searchParams.get("ticket") ?? "";
-    const user = people.users.find((u) => u.userId === state.tickets.get(ticket));
-    if (!state.tickets.delete(ticket) || !user) return void socket.end("HTTP/1.1 401 Unauthorized\r\n\r\n");
+    const { pathname, searchParams } = new URL(request.url ?? "/", "http://double");
+    const userId = useTicket(searchParams.get("ticket") ?? "");
+    const user = people.users.find((u) => u.userId === userId);
+    if (!user) return void socket.end("HTTP/1.1 401 Unauthorized\r\n\r\n");
     streams.handleUpgrade(request, socket, head, (ws) => {
       sockets.add(ws);
       ws.on("close", () => sockets.delete(ws));
-      serveStream(ws, user);
+      const terminalId = /^\/stream\/terminal\/(.+)$/.exec(pathname)?.[1];
+      if (terminalId) attach(ws, user, terminalId, searchParams);
+      else serveStream(ws, user);
     });
   });
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
@@ -55,8 +63,15 @@ export async function startDouble(port = 0): Promise<Double> {
   return {
     url: `http://127.0.0.1:${typeof address === "object" && address ? address.port : port}`,
     sockets,
-    close: () => new Promise((resolve) => { for (const ws of sockets) ws.terminate(); server.close(() => resolve()); server.closeAllConnections(); }),
+    close: () => new Promise((resolve) => { for (const ws of sockets) ws.terminate(); closeTerminals(); server.close(() => resolve()); server.closeAllConnections(); }),
   };
+}
+
+/** Whose ticket it is; a ticket is good for once. */
+function useTicket(ticket: string): string | undefined {
+  const userId = state.tickets.get(ticket);
+  state.tickets.delete(ticket);
+  return userId;
 }
 
 const csp =
@@ -94,19 +109,6 @@ function file(path: string, response: ServerResponse): void {
     "referrer-policy": "no-referrer",
   });
   createReadStream(at).pipe(response);
-}
-
-/** JSON as the edge writes it. */
-function edgeJson<D extends DescMessage>(schema: D, message: MessageShape<D>): JsonValue {
-  const bare = (value: JsonValue): JsonValue => {
-    if (Array.isArray(value)) return value.map(bare);
-    if (typeof value === "object" && value !== null) return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, bare(v)]));
-    if (typeof value !== "string") return value;
-    const found = /^(LEVEL|JOB_STATE|JOB_KIND|TREE_EVENT_KIND|ENTRY_KIND|LOCK_SCOPE|LOCK_MODE)_(\w+)$/.exec(value);
-    if (!found) return value;
-    return found[1] === "JOB_STATE" ? (found[2] ?? "") : (found[2] ?? "").toLowerCase();
-  };
-  return bare(toJson(schema, message, { alwaysEmitImplicit: true }));
 }
 
 function serveStream(ws: WebSocket, user: User): void {

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { mkdtemp, mkdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import type { Writable } from "node:stream";
 import { randomUUID } from "node:crypto";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampNow } from "@bufbuild/protobuf/wkt";
@@ -15,9 +16,10 @@ import { EngineSchema, Isolation, OutputStream, RunExecResponseSchema, RunStatus
 import { jobs, line, models, newRun, people, runs, sampleLog, sampleUsage } from "./data.ts";
 import { fault } from "./fault.ts";
 import { spaceOf } from "./space.ts";
+import { openPorts, portsIn, terminalRoutes } from "./terminals.ts";
 import { workspaceRoutes } from "./workspaces.ts";
 
-export const state = { usage: sampleUsage(), log: sampleLog(), listeners: new Set<(entry: LogEntry) => void>(), tickets: new Map<string, string>(), refresh: new Map<string, string>(), budget: "ok" as "ok" | "spent", tries: 0, lifetimeMs: 900_000 };
+export const state = { usage: sampleUsage(), log: sampleLog(), listeners: new Set<(entry: LogEntry) => void>(), tickets: new Map<string, string>(), refresh: new Map<string, string>(), budget: "ok" as "ok" | "spent", previews: true, tries: 0, lifetimeMs: 900_000 };
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export function log(level: Level, service: string, text: string, fields: Record<string, string> = {}, trace = ""): void {
@@ -86,10 +88,12 @@ async function* execute(user: User, exec: RunExecRequest, signal: AbortSignal, t
     let seq = 1n;
     yield { seq: seq++, event: { case: "started", value: { execId, isolation } } };
     log(Level.INFO, "sandbox", `run ${exec.path || "code"} started`, { exec_id: execId }, trace);
-    const node = exec.runtime === "node";
-    const command = exec.engine === "wasm" ? ["echo", "3"] : [node ? "node" : "python3", ...(exec.path ? [exec.path] : [node ? "-e" : "-c", exec.code]), ...exec.args];
+    const [program, flag] = ({ node: ["node", "-e"], bash: ["bash", "-c"], perl: ["perl", "-e"] } as Record<string, [string, string]>)[exec.runtime] ?? ["python3", "-c"];
+    const command = exec.engine === "wasm" ? ["echo", "3"] : [program, ...(exec.path ? [exec.path] : [flag, exec.code]), ...exec.args];
     const child = spawn(command[0] ?? "true", command.slice(1), { cwd: dir, env: { PATH: process.env["PATH"] ?? "", PYTHONUNBUFFERED: "1", PYTHONDONTWRITEBYTECODE: "1", ...exec.env } });
-    child.stdin.on("error", () => undefined).end(exec.stdin);
+    child.stdin.on("error", () => undefined).write(exec.stdin);
+    if (exec.keepStdinOpen) inputs.set(execId, { owner: user.userId, stdin: child.stdin });
+    else child.stdin.end();
     const queue: { stream: OutputStream; data: Uint8Array }[] = [];
     let wake = () => {};
     let code: number | null | undefined;
@@ -109,6 +113,7 @@ async function* execute(user: User, exec: RunExecRequest, signal: AbortSignal, t
       if (!next) { await new Promise<void>((resolve) => { wake = resolve; if (code !== undefined || queue.length > 0) resolve(); }); continue; }
       const words = new TextDecoder().decode(next.data);
       all[next.stream] += words;
+      for (const port of portsIn(words).opened) openPorts.set(execId, { owner: user.userId, port, workspaceId: spaceOf(user, exec.workspaceId).workspace.workspaceId, terminalId: "", execId });
       for (const l of words.split("\n").filter(Boolean)) log(Level.INFO, "sandbox", l, { exec_id: execId, stream: next.stream === OutputStream.STDERR ? "stderr" : "stdout" }, trace);
       yield { seq: seq++, event: { case: "output", value: { stream: next.stream, data: next.data, atMs: Date.now() - started } } };
     }
@@ -122,10 +127,13 @@ async function* execute(user: User, exec: RunExecRequest, signal: AbortSignal, t
     yield { seq: seq++, event: { case: "result", value: result } };
   } finally {
     running.delete(execId);
+    inputs.delete(execId);
+    openPorts.delete(execId);
     await rm(dir, { recursive: true, force: true });
   }
 }
 const running = new Map<string, () => void>();
+const inputs = new Map<string, { owner: string; stdin: Writable }>();
 
 export async function* stats(signal: AbortSignal) {
   for (let i = 0; !signal.aborted; i += 1) {
@@ -225,11 +233,20 @@ export function routes(router: ConnectRouter): void {
     },
   });
   router.service(LogService, { listLogs: (request, ctx) => (callerOf(ctx), { entries: state.log.filter((e) => matches(e, request.filter)).slice(-(request.pageSize || 200)).toReversed() }) });
+  terminalRoutes(router, callerOf);
   workspaceRoutes(router, callerOf, (text, ctx) => log(Level.INFO, "sandbox", text, {}, traceOf(ctx)));
   router.service(SandboxService, {
     async *streamExec(request, ctx) {
       if (!request.exec) throw fault(Code.InvalidArgument, "SCHEMA_VIOLATION", "exec is required");
       yield* execute(callerOf(ctx), request.exec, ctx.signal, traceOf(ctx));
+    },
+    writeInput(request, ctx) {
+      const input = inputs.get(request.execId);
+      if (!input || input.owner !== callerOf(ctx).userId) throw fault(Code.NotFound, "NOT_FOUND", "no such run");
+      if (input.stdin.writableEnded) throw fault(Code.FailedPrecondition, "STATE_CONFLICT", "its input is closed");
+      input.stdin.write(Buffer.concat([request.data, Buffer.from(request.text)]));
+      if (request.close) input.stdin.end();
+      return {};
     },
     cancelRun(request) { running.get(request.execId)?.(); return {}; },
     getRun(request, ctx) {
@@ -243,7 +260,7 @@ export function routes(router: ConnectRouter): void {
       const facts = { layers: ["userns", "mount", "pid", "net", "seccomp", "landlock-7"], limits: { memory: "cgroup", pids: "cgroup", cpu: "cgroup", disk: "overlay" } };
       const engines: MessageInitShape<typeof EngineSchema>[] = [
         { engine: "fs", available: true, isolation: Isolation.PROCESS, provider: "Landlock", facts },
-        { engine: "run", available: true, isolation: Isolation.PROCESS, runtimes: { python: "3.11.2", node: "20.20.2" }, provider: "Linux namespaces", facts },
+        { engine: "run", available: true, isolation: Isolation.PROCESS, runtimes: { python: "3.11.2", node: "20.20.2", bash: "5.2.15", perl: "5.36.0" }, provider: "Linux namespaces", facts },
         { engine: "wasm", available: true, isolation: Isolation.WASM, runtimes: { wasi: "preview1" }, provider: "Wasmer 7.4", facts },
         { engine: "micro:python", available: true, isolation: Isolation.GVISOR, runtimes: { python: "3.11.2" }, provider: "gVisor release-20221202", facts },
         { engine: "micro:node", available: false, isolation: Isolation.HARDWARE_VM, provider: "microsandbox 0.7.11", remedy: "The processor shows neither svm nor vmx. Use a machine with virtualisation." },

@@ -2,7 +2,6 @@
 import { ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { LlmService } from "../gen/devstudio/llm/v1/llm_pb";
-import { SandboxService } from "../gen/devstudio/sandbox/v1/run_pb";
 import { reasonOf, TRACE_HEADER } from "./errors";
 import { refreshSession, useSession } from "./session";
 
@@ -30,7 +29,6 @@ const authorize: Interceptor = (next) => async (request) => {
 export const transport = createGrpcWebTransport({ baseUrl: location.origin, useBinaryFormat: true, interceptors: [authorize], fetch: (input, init) => fetch(input, { ...init, credentials: "same-origin" }) });
 
 export const llm = createClient(LlmService, transport);
-export const sandbox = createClient(SandboxService, transport);
 
 /** A W3C trace context that begins here. */
 export function traceparent(): string {

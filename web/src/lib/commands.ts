@@ -7,7 +7,7 @@ import { create } from "zustand";
 export interface Command {
   id: string;
   title: string;
-  group: "go" | "code" | "chat" | "run" | "logs" | "settings";
+  group: "go" | "code" | "chat" | "run" | "terminal" | "logs" | "settings";
   icon?: LucideIcon;
   keys?: string;
   hidden?: boolean;

@@ -2,12 +2,14 @@
 import { Isolation, RunStatus } from "../gen/devstudio/sandbox/v1/run_pb";
 import { m } from "../paraglide/messages";
 
-/** How a file is run; null where no engine runs it. */
+const runtimes: Record<string, string> = { py: "python", js: "node", mjs: "node", cjs: "node", sh: "bash", bash: "bash", pl: "perl", c: "c", cc: "c++", cpp: "c++", cxx: "c++", rs: "rust", go: "go", rb: "ruby", php: "php", lua: "lua" };
+
+/** How a file is run; null where no engine runs it. Whether its runtime is there, run.engines says. */
 export function runnerOf(path: string): { engine: string; runtime: string } | null {
-  if (path.endsWith(".py")) return { engine: "run", runtime: "python" };
-  if (/\.(js|mjs|cjs)$/.test(path)) return { engine: "run", runtime: "node" };
-  if (path.endsWith(".wasm")) return { engine: "wasm", runtime: "" };
-  return null;
+  const ending = /\.(\w+)$/.exec(path)?.[1] ?? "";
+  if (ending === "wasm") return { engine: "wasm", runtime: "" };
+  const runtime = runtimes[ending];
+  return runtime ? { engine: "run", runtime } : null;
 }
 
 /** The isolation's name for people. */

@@ -1,6 +1,6 @@
 // Output arrives in pieces that end anywhere.
 import { expect, test } from "vitest";
-import { append } from "./runs";
+import { append, typed } from "./runs";
 
 const piece = (text: string, atMs = 0, stream: "out" | "err" = "out") => ({ text, atMs, stream });
 
@@ -18,4 +18,11 @@ test("output and error output do not mix in a line", () => {
 
 test("only the last 20,000 lines are kept", () => {
   expect(append([], [piece("x\n".repeat(30_000))])).toHaveLength(20_000);
+});
+
+test("what was typed stands on lines of its own between the outputs", () => {
+  let lines = append([], [piece("name? ")]);
+  lines = typed(typed(lines, "Ada", 1), "Lovelace", 2);
+  lines = typed(append(lines, [piece("hello\n", 3)]), "end", 4);
+  expect(append(lines, [piece("bye\n", 5)]).map(({ text, stream }) => `${stream}:${text}`)).toEqual(["out:name? ", "in:Ada", "in:Lovelace", "out:hello", "in:end", "out:bye", "out:"]);
 });

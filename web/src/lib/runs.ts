@@ -2,11 +2,12 @@
 import { create as message } from "@bufbuild/protobuf";
 import { create } from "zustand";
 import { explain, wasCancelled, type Fault } from "../api/errors";
-import { sandbox, traceparent } from "../api/transport";
+import { sandbox } from "../api/sandbox";
+import { traceparent } from "../api/transport";
 import { Isolation, OutputStream, RunExecRequestSchema, type RunExecRequest, type RunExecResponse } from "../gen/devstudio/sandbox/v1/run_pb";
 
 /** One line of output. */
-export interface Line { text: string; atMs: number; stream: "out" | "err" }
+export interface Line { text: string; atMs: number; stream: "out" | "err" | "in" }
 
 /** A run as it stands. */
 export interface LiveRun {
@@ -19,6 +20,8 @@ export interface LiveRun {
   isolation: Isolation;
   lines: Line[];
   running: boolean;
+  /** It can be given more to read. */
+  inputOpen: boolean;
   result: RunExecResponse | null;
   fault: Fault | null;
 }
@@ -44,7 +47,7 @@ export async function startRun(init: Partial<Omit<RunExecRequest, "$typeName">>,
   const request = message(RunExecRequestSchema, init);
   const key = nextKey++;
   const trace = traceparent();
-  useRuns.setState({ current: { key, request, title, execId: "", traceId: trace.split("-")[1] ?? "", startedAt: Date.now(), isolation: Isolation.UNSPECIFIED, lines: [], running: true, result: null, fault: null } });
+  useRuns.setState({ current: { key, request, title, execId: "", traceId: trace.split("-")[1] ?? "", startedAt: Date.now(), isolation: Isolation.UNSPECIFIED, lines: [], running: true, inputOpen: request.keepStdinOpen, result: null, fault: null } });
   const decoders = { out: new TextDecoder(), err: new TextDecoder() };
   let waiting: { text: string; atMs: number; stream: "out" | "err" }[] = [];
   let frame = 0;
@@ -72,7 +75,7 @@ export async function startRun(init: Partial<Omit<RunExecRequest, "$typeName">>,
     flush();
     change(key, () => ({ fault: wasCancelled(cause) ? null : explain(cause) }));
   } finally {
-    change(key, () => ({ running: false }));
+    change(key, () => ({ running: false, inputOpen: false }));
     for (const listener of afterRun) listener();
   }
 }
@@ -89,6 +92,14 @@ export async function stopRun(): Promise<void> {
   } catch {
     mine?.abort();
   }
+}
+
+/** Gives the running program a line to read, or with null the end of its input. */
+export async function writeRun(line: string | null): Promise<void> {
+  const current = useRuns.getState().current;
+  if (!current?.running || !current.inputOpen || current.execId === "") return;
+  await sandbox.writeInput({ execId: current.execId, text: line === null ? "" : `${line}\n`, close: line === null }, { timeoutMs: 10_000 });
+  change(current.key, (run) => (line === null ? { inputOpen: false } : { lines: typed(run.lines, line, Date.now() - run.startedAt) }));
 }
 
 /** The lines of a stored result. */
@@ -111,6 +122,11 @@ export function append(lines: Line[], pieces: Line[]): Line[] {
     });
   }
   return out.length > MOST_LINES ? out.slice(-MOST_LINES) : out;
+}
+
+/** Shows what was typed as a line of its own, after the output that it answers. */
+export function typed(lines: Line[], text: string, atMs: number): Line[] {
+  return [...(lines.at(-1)?.text === "" ? lines.slice(0, -1) : lines), { text, atMs, stream: "in" }];
 }
 
 function change(key: number, update: (run: LiveRun) => Partial<LiveRun>): void {

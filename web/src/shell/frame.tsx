@@ -22,9 +22,9 @@ import { usePhone } from "../ui/media";
 import { Waiting } from "../ui/tag";
 import { useSecondsUntil } from "../ui/seconds";
 import { TipLayer } from "../ui/tip";
-import { StatusBar } from "./status-bar";
 import { TopBar } from "./top-bar";
 
+const StatusBar = lazy(() => import("./status-bar"));
 const Palette = lazy(() => import("./palette"));
 const Shortcuts = lazy(() => import("./shortcuts"));
 const ChangePassword = lazy(() => import("./password"));
@@ -71,7 +71,7 @@ export function Frame() {
         {!phone && <Rail tabs={shown} current={current?.id} />}
         <main className="flex min-h-0 min-w-0 flex-1 flex-col bg-panel" tabIndex={-1}>{at === place && <Outlet />}</main>
       </div>
-      {phone ? <PhoneBar tabs={shown} current={current?.id} /> : <StatusBar />}
+      {phone ? <PhoneBar tabs={shown} current={current?.id} /> : <Suspense fallback={<div className="h-6 shrink-0 border-t border-line bg-chrome" />}><StatusBar /></Suspense>}
       <TipLayer />
       <Suspense>
         {open === "palette" && <Palette onClose={() => setOpen(null)} />}

@@ -18,7 +18,7 @@ import { m } from "../paraglide/messages";
 import { cx } from "../ui/cx";
 import { Tip } from "../ui/tip";
 
-export function StatusBar() {
+export default function StatusBar() {
   const { state, latencyMs } = useConnection();
   const { cursor, language: mode, problems, generating } = useStatus();
   const language = useLanguage((s) => s.language);

@@ -1,5 +1,5 @@
 // The registry of tabs: one folder and one entry each, loaded on the first visit.
-import { Code2, MessageSquare, Play, ScrollText, ShieldCheck, type LucideIcon } from "lucide-react";
+import { Code2, MessageSquare, Play, ScrollText, ShieldCheck, SquareTerminal, type LucideIcon } from "lucide-react";
 import type { ComponentType } from "react";
 import { m } from "../paraglide/messages";
 
@@ -22,8 +22,9 @@ export const tabs: Tab[] = [
   { id: "code", path: "code", home: "/code", label: m.tab_code, icon: Code2, keys: "Mod+1", load: () => import("./code/tab"), warm: () => import("../lib/warm").then(({ warmUp }) => warmUp("src/tabs/code/workspace.tsx")) },
   { id: "chat", path: "chat", home: "/chat", label: m.tab_chat, icon: MessageSquare, keys: "Mod+2", load: () => import("./chat/tab") },
   { id: "run", path: "run/{-$execId}", home: "/run", label: m.tab_run, icon: Play, keys: "Mod+3", load: () => import("./run/tab") },
-  { id: "logs", path: "logs", home: "/logs", label: m.tab_logs, icon: ScrollText, keys: "Mod+4", load: () => import("./logs/tab") },
-  { id: "admin", path: "admin/{-$section}", home: "/admin/models", label: m.tab_admin, icon: ShieldCheck, keys: "Mod+5", foot: true, admin: true, load: () => import("./admin/tab") },
+  { id: "terminal", path: "terminal/{-$terminalId}", home: "/terminal", label: m.terminal_tab, icon: SquareTerminal, keys: "Mod+4", load: () => import("./terminal/tab") },
+  { id: "logs", path: "logs", home: "/logs", label: m.tab_logs, icon: ScrollText, keys: "Mod+5", load: () => import("./logs/tab") },
+  { id: "admin", path: "admin/{-$section}", home: "/admin/models", label: m.tab_admin, icon: ShieldCheck, keys: "Mod+6", foot: true, admin: true, load: () => import("./admin/tab") },
 ];
 
 /** The account page; it opens from the person menu, not from the rail. */

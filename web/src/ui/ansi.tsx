@@ -45,7 +45,7 @@ export function Output({ lines, label, times = true, follow = true }: { lines: L
 
 const OutputLine = memo(function OutputLine({ line, top, times }: { line: Line; top: number; times: boolean }) {
   return (
-    <div className={cx("absolute left-0 flex px-4 whitespace-pre", line.stream === "err" && "text-err")} style={{ top, height: ROW }}>
+    <div className={cx("absolute left-0 flex px-4 whitespace-pre", line.stream === "err" && "text-err", line.stream === "in" && "text-accent-text")} style={{ top, height: ROW }}>
       {times && <span aria-hidden className="mr-4 w-10 shrink-0 text-right text-fg-3 select-none">{number(line.atMs / 1000, 2)}</span>}
       <span>
         {Anser.ansiToJson(line.text.replace(/\r$/, ""), { use_classes: true, remove_empty: true }).map((piece, i) => (

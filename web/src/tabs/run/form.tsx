@@ -19,10 +19,11 @@ import { Field, Input, Textarea } from "../../ui/field";
 import { usePhone } from "../../ui/media";
 import { Select } from "../../ui/select";
 import { Segmented } from "../../ui/segmented";
+import { Switch } from "../../ui/switch";
 import { Waiting } from "../../ui/tag";
 
-interface Form { engine: string; runtime: string; from: "code" | "file"; code: string; path: string; args: string; stdin: string; env: string; seconds: string; mebibytes: string }
-const start: Form = { engine: "run", runtime: "python", from: "code", code: "", path: "", args: "", stdin: "", env: "", seconds: "10", mebibytes: "256" };
+interface Form { engine: string; runtime: string; from: "code" | "file"; code: string; path: string; args: string; stdin: string; env: string; seconds: string; mebibytes: string; inputOpen: boolean }
+const start: Form = { engine: "run", runtime: "python", from: "code", code: "", path: "", args: "", stdin: "", env: "", seconds: "10", mebibytes: "256", inputOpen: false };
 export const useRunForm = create<Form>(() => start);
 
 /** The form that a request came from. */
@@ -38,6 +39,7 @@ export function formOf(request: RunExecRequest): Form {
     env: Object.entries(request.env).map(([key, value]) => `${key}=${value}`).join("\n"),
     seconds: String((request.timeoutMs || 10_000) / 1000),
     mebibytes: String(Number(request.memoryBytes || 268_435_456n) / 1_048_576),
+    inputOpen: request.keepStdinOpen,
   };
 }
 
@@ -57,8 +59,9 @@ export function RunForm({ running }: { running: boolean }) {
   const shown = (engines.data?.engines ?? []).filter((engine) => engine.engine !== "fs");
   const engine = shown.find((e) => e.engine === form.engine);
   const runtimes = Object.entries(engine?.runtimes ?? {});
+  const runtime = runtimes.some(([name]) => name === form.runtime) ? form.runtime : (runtimes[0]?.[0] ?? form.runtime);
   const wasm = form.engine === "wasm";
-  const paths = (files.data?.entries ?? []).filter((entry) => entry.kind === EntryKind.FILE && runnerOf(entry.path) && entry.path.endsWith(".wasm") === wasm).map((entry) => entry.path);
+  const paths = (files.data?.entries ?? []).filter((entry) => entry.kind === EntryKind.FILE && runs(entry.path, wasm, runtimes)).map((entry) => entry.path);
   const fromFile = wasm || form.from === "file";
   const ready = engine?.available === true && (fromFile ? form.path !== "" : form.code.trim() !== "");
   const set = (change: Partial<Form>) => useRunForm.setState(change);
@@ -69,12 +72,13 @@ export function RunForm({ running }: { running: boolean }) {
       {
         workspaceId: here(),
         engine: form.engine,
-        runtime: form.engine === "run" ? form.runtime : "",
+        runtime: form.engine === "run" ? runtime : "",
         ...(fromFile ? { path: form.path } : { code: form.code }),
         args: argsOf(form.args),
         stdin: form.stdin,
         env: envOf(form.env),
         timeoutMs: Math.round(limit(form.seconds, 10, 600) * 1000),
+        keepStdinOpen: form.inputOpen && form.engine !== "wasm",
         memoryBytes: BigInt(Math.round(limit(form.mebibytes, 256, 4096))) * 1_048_576n,
       },
       title,
@@ -95,19 +99,20 @@ export function RunForm({ running }: { running: boolean }) {
           </fieldset>
         )}
         {form.engine === "run" && runtimes.length > 0 && (
-          <Field label={m.runtime()}>{(p) => <Select {...p} value={form.runtime} onChange={(runtime) => set({ runtime })} options={runtimes.map(([name, version]) => ({ value: name, label: `${name} ${version}` }))} />}</Field>
+          <Field label={m.runtime()}>{(p) => <Select {...p} value={runtime} onChange={(next) => set({ runtime: next })} options={runtimes.map(([name, version]) => ({ value: name, label: `${name} ${version}` }))} />}</Field>
         )}
         {!wasm && <div><Segmented label={m.program()} value={form.from} onChange={(from) => set({ from })} options={[{ value: "code", label: m.run_code() }, { value: "file", label: m.run_from_file() }]} /></div>}
         {fromFile ? (
           <Field label={m.file()} hint={paths.length === 0 ? (wasm ? m.run_no_wasm() : m.run_no_files()) : undefined}>
-            {(p) => <Select {...p} value={form.path} onChange={(path) => set({ path, ...(wasm ? {} : { runtime: runnerOf(path)?.runtime || form.runtime }) })} options={(form.path && !paths.includes(form.path) ? [form.path, ...paths] : paths).map((path) => ({ value: path, label: path }))} />}
+            {(p) => <Select {...p} value={form.path} onChange={(path) => set({ path, ...(wasm ? {} : { runtime: runnerOf(path)?.runtime || runtime }) })} options={(form.path && !paths.includes(form.path) ? [form.path, ...paths] : paths).map((path) => ({ value: path, label: path }))} />}
           </Field>
         ) : (
-          <Field label={m.run_code()}>{(p) => <Textarea {...p} mono rows={6} wrap="off" value={form.code} onChange={(event) => set({ code: event.target.value })} placeholder={form.runtime === "node" ? 'console.log("OK")' : 'print("OK")'} />}</Field>
+          <Field label={m.run_code()}>{(p) => <Textarea {...p} mono rows={6} wrap="off" value={form.code} onChange={(event) => set({ code: event.target.value })} placeholder={examples[runtime] ?? ""} />}</Field>
         )}
         <More>
         <Field label={m.program_arguments()}>{(p) => <Input {...p} mono value={form.args} onChange={(event) => set({ args: event.target.value })} placeholder="--verbose 42" spellCheck={false} />}</Field>
         <Field label="stdin" aside={form.stdin === "" ? m.empty() : undefined}>{(p) => <Textarea {...p} mono rows={2} value={form.stdin} onChange={(event) => set({ stdin: event.target.value })} />}</Field>
+        {!wasm && <Switch label={m.run_input_open()} about={m.run_input_open_about()} checked={form.inputOpen} onChange={(inputOpen) => set({ inputOpen })} />}
         <Field label={m.environment()} hint={m.environment_hint()}>{(p) => <Textarea {...p} mono rows={2} value={form.env} onChange={(event) => set({ env: event.target.value })} placeholder="TZ=Europe/Berlin" />}</Field>
         <div className="grid grid-cols-2 gap-3">
           <Field label={m.limit_time()}>{(p) => <Input {...p} mono type="number" inputMode="decimal" min={0.1} max={600} step="any" value={form.seconds} onChange={(event) => set({ seconds: event.target.value })} />}</Field>
@@ -123,6 +128,16 @@ export function RunForm({ running }: { running: boolean }) {
       </div>
     </section>
   );
+}
+
+/** What a program may begin with, by runtime. */
+const examples: Record<string, string> = { python: 'print("OK")', node: 'console.log("OK")', bash: "echo OK", perl: 'print "OK\\n";', ruby: 'puts "OK"', lua: 'print("OK")', c: '#include <stdio.h>\nint main(void) { puts("OK"); }', "c++": '#include <iostream>\nint main() { std::cout << "OK\\n"; }', rust: 'fn main() { println!("OK"); }' };
+
+/** A file that this engine can run here. */
+function runs(path: string, wasm: boolean, runtimes: [string, string][]): boolean {
+  const runner = runnerOf(path);
+  if (wasm || runner?.engine === "wasm") return wasm && runner?.engine === "wasm";
+  return runner !== null && (runtimes.length === 0 || runtimes.some(([name]) => name === runner.runtime));
 }
 
 /** On the phone what is rarely changed is folded away. */
@@ -142,7 +157,7 @@ function Tile({ engine, chosen, onChoose }: { engine: Engine; chosen: boolean; o
         <span className={cx("font-code truncate text-code", engine.available ? "font-medium text-fg" : "text-fg-3")}>{engine.engine}</span>
         <span role="img" aria-label={engine.available ? m.engine_ready() : m.engine_missing()} className={cx("ml-auto size-1.5 shrink-0 rounded-full", engine.available ? "bg-ok" : "border border-line-strong")} />
       </span>
-      <span className="flex min-w-0 items-center gap-1.5 text-xs text-fg-3"><Icon size={14} strokeWidth={1.6} aria-hidden className="shrink-0" /><span className="truncate">{engine.available ? isolationName(engine.isolation) : m.engine_missing()}</span></span>
+      <span className="flex min-w-0 items-center gap-1.5 text-xs text-fg-3"><Icon size={14} strokeWidth={1.6} aria-hidden className={cx("shrink-0", chosen && "text-signal")} /><span className="truncate">{engine.available ? isolationName(engine.isolation) : m.engine_missing()}</span></span>
     </button>
   );
 }

@@ -1,13 +1,15 @@
-// A run's result: how it ended, its figures, its output, and what it changed.
-import { Copy, Download, FilePen, FileX2, History, RotateCcw, ScrollText, Square } from "lucide-react";
-import { useEffect, useState } from "react";
+// A run's result: how it ended, its figures, its output, and what came of it.
+import { useQuery } from "@connectrpc/connect-query";
+import { Copy, Download, History, RotateCcw, ScrollText, Square } from "lucide-react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import type { Fault } from "../../api/errors";
 import { RunStatus, type Isolation, type RunExecResponse } from "../../gen/devstudio/sandbox/v1/run_pb";
+import { PortService } from "../../gen/devstudio/sandbox/v1/terminal_pb";
 import { isolationName, runEnd } from "../../lib/engines";
 import { bytes, span } from "../../lib/format";
 import { go } from "../../lib/nav";
+import { parseProblems, type Problem } from "../../lib/problems";
 import { stopRun, type Line } from "../../lib/runs";
-import { showFile } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { Output } from "../../ui/ansi";
 import { Button, IconButton } from "../../ui/button";
@@ -15,14 +17,19 @@ import { copyText } from "../../ui/copy";
 import { cx } from "../../ui/cx";
 import { saveText } from "../../ui/download";
 import { FaultLine } from "../../ui/fault";
+import { PortChips } from "../../ui/port-chips";
 import { Tag } from "../../ui/tag";
+import { Details } from "./details";
+import { InputLine } from "./input-line";
 
-interface Props { title: string; execId: string; traceId?: string; lines: Line[]; running: boolean; startedAt: number; isolation: Isolation; result: RunExecResponse | null; fault: Fault | null; memoryLimit: number; stored?: boolean; onAgain: () => void; onHistory?: () => void }
+interface Props { title: string; execId: string; traceId?: string; lines: Line[]; running: boolean; startedAt: number; isolation: Isolation; result: RunExecResponse | null; fault: Fault | null; memoryLimit: number; inputOpen?: boolean; stored?: boolean; onAgain: () => void; onHistory?: () => void }
 
-export function Result({ title, execId, traceId, lines, running, startedAt, isolation, result, fault, memoryLimit, stored, onAgain, onHistory }: Props) {
+export function Result({ title, execId, traceId, lines, running, startedAt, isolation, result, fault, memoryLimit, inputOpen, stored, onAgain, onHistory }: Props) {
   const elapsed = useElapsed(startedAt, running);
   const end = runEnd(running ? RunStatus.UNSPECIFIED : (result?.status ?? RunStatus.CANCELLED), result?.exitCode ?? 0);
-  const text = lines.map((line) => line.text).join("\n");
+  const problems = useProblems(lines, running);
+  const open = useRunPorts(execId, running);
+  const text = lines.filter((line) => line.stream !== "in").map((line) => line.text).join("\n");
   const wallMs = result?.wallMs ?? elapsed;
   return (
     <>
@@ -50,8 +57,10 @@ export function Result({ title, execId, traceId, lines, running, startedAt, isol
       {result?.message && <p className="border-b border-line px-4 py-1.5 text-sm text-warn">{result.message}</p>}
       {result?.truncated && <p className="border-b border-line px-4 py-1.5 text-xs text-warn">{m.output_truncated()}</p>}
       {result && result.stdoutData.length > 0 && <p className="border-b border-line px-4 py-1.5 text-xs">{m.output_binary({ size: bytes(result.stdoutData.length) })}</p>}
+      <PortChips workspaceId={open.workspaceId} ports={open.ports} />
       {!running && !fault && lines.length === 0 ? <p className="flex-1 p-4 text-sm">{m.output_empty()}</p> : <Output lines={lines} label={m.output()} times={!stored} />}
-      {result && <Changes result={result} />}
+      {inputOpen && <InputLine />}
+      {!fault && (result || problems.length > 0) && <Details problems={problems} result={result} />}
     </>
   );
 }
@@ -65,25 +74,24 @@ function Figure({ name, value, most, tone, phoneHidden }: { name: string; value:
   );
 }
 
-function Changes({ result }: { result: RunExecResponse }) {
-  const rejected = Object.entries(result.rejectedPaths);
-  const { layers, limits } = result.facts ?? { layers: [], limits: {} };
-  return (
-    <div className="max-h-48 shrink-0 overflow-y-auto border-t border-line bg-panel text-sm">
-      {result.changedPaths.map((path) => (
-        <button key={path} type="button" data-inset onClick={() => showFile(path)} className="flex min-h-7 w-full items-center gap-2 px-4 text-left hover:bg-hover max-tab:min-h-10">
-          <FilePen size={14} aria-hidden className="text-ok" /><span className="font-code text-code text-fg">{path}</span><span className="text-xs text-fg-3">{m.path_changed()}</span>
-        </button>
-      ))}
-      {rejected.map(([path, why]) => (
-        <p key={path} className="flex min-h-7 items-center gap-2 px-4"><FileX2 size={14} aria-hidden className="text-err" /><span className="font-code text-code text-fg">{path}</span><span className="text-xs text-err">{m.path_rejected()}: {why}</span></p>
-      ))}
-      <p className="font-code px-4 py-1.5 text-2xs break-words text-fg-3">
-        {[isolationName(result.isolation), ...layers].join(" · ")}
-        <span className="block">{Object.entries(limits).map(([what, how]) => `${what}:\u00a0${how}`).join(" · ")}</span>
-      </p>
-    </div>
-  );
+/** What the output complains about; while the program runs it is looked at once a second. */
+function useProblems(lines: Line[], running: boolean): Problem[] {
+  const [now, setNow] = useState(lines);
+  const latest = useRef(lines);
+  useEffect(() => { latest.current = lines; });
+  useEffect(() => {
+    if (!running) return setNow(latest.current);
+    const timer = setInterval(() => setNow(latest.current), 1_000);
+    return () => clearInterval(timer);
+  }, [running, running ? null : lines]); // oxlint-disable-line react-hooks/exhaustive-deps
+  return useMemo(() => (["err", "out"] as const).flatMap((stream) => parseProblems(now.filter((line) => line.stream === stream).slice(-5_000).map((line) => line.text).join("\n"))), [now]);
+}
+
+/** Ports that the running program listens on. */
+function useRunPorts(execId: string, running: boolean): { workspaceId: string; ports: number[] } {
+  const list = useQuery(PortService.method.listPorts, {}, { enabled: running && execId !== "", refetchInterval: 2_000 });
+  const own = running ? (list.data?.ports ?? []).filter((port) => port.execId === execId) : [];
+  return { workspaceId: own[0]?.workspaceId ?? "", ports: own.map((port) => port.port) };
 }
 
 function useElapsed(startedAt: number, running: boolean): number {

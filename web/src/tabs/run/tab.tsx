@@ -37,6 +37,7 @@ export default function RunTab() {
   };
   useEffect(() => { if (phone && live?.running) shown.current?.scrollIntoView({ behavior: "smooth" }); }, [phone, live?.key, live?.running]);
   useEffect(() => onRunEnd(() => refetch(SandboxService.method.listRuns)), []);
+  useEffect(() => { if (live?.execId) refetch(SandboxService.method.listRuns); }, [live?.execId]);
   useEffect(() => {
     const request = showsLive ? live?.request : stored.data?.run?.request;
     if (request) useRunForm.setState(formOf(request));
@@ -53,7 +54,7 @@ export default function RunTab() {
   const result = (
     <section ref={shown} aria-label={m.result()} data-pane className="flex min-h-0 flex-1 flex-col bg-editor">
       {showsLive && live ? (
-        <Result key={live.key} title={live.title} execId={live.execId} traceId={live.traceId} lines={live.lines} running={live.running} startedAt={live.startedAt} isolation={live.isolation} result={live.result} fault={live.fault} memoryLimit={Number(live.request.memoryBytes)} onAgain={again} {...(narrow ? { onHistory: () => setHistory(true) } : {})} />
+        <Result key={live.key} title={live.title} execId={live.execId} traceId={live.traceId} lines={live.lines} running={live.running} startedAt={live.startedAt} isolation={live.isolation} result={live.result} fault={live.fault} memoryLimit={Number(live.request.memoryBytes)} inputOpen={live.running && live.inputOpen && live.execId !== ""} onAgain={again} {...(narrow ? { onHistory: () => setHistory(true) } : {})} />
       ) : execId === "" ? (
         <Empty title={m.run_none()}>{narrow && <Button icon={History} onClick={() => setHistory(true)}>{m.history()}</Button>}</Empty>
       ) : stored.isPending ? (

@@ -1,0 +1,148 @@
+// The Run tab's talk with programs, on the server or the double: input while they run, problems with their places,
+// two outputs beside each other, ports.
+import { AxeBuilder } from "@axe-core/playwright";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { launch, open, signIn, type View } from "./browser.ts";
+import { clientsOf } from "./clients.ts";
+
+const server = inject("server");
+let browser: Browser;
+let page: Page;
+let clients: Awaited<ReturnType<typeof clientsOf>>;
+let workspaceId = "";
+let leave: () => Promise<void>;
+
+beforeAll(async () => {
+  browser = await launch();
+  clients = await clientsOf(server.url, server.email, server.password);
+  ({ workspaceId } = await clients.files.createWorkspace({ name: `Run ${Date.now().toString(36)}` }));
+  await clients.files.writeFile({ workspaceId, path: "src/shop.py", content: { case: "text", value: "def price(value):\n    return value * rate\n\n\nprint(price(2.5))\n" } });
+});
+afterAll(async () => {
+  await clients.files.deleteWorkspace({ workspaceId });
+  await browser.close();
+});
+beforeEach(() => enter({ width: 1440, locale: "en" }));
+afterEach(async ({ task }) => {
+  if (task.result?.state === "fail") await page.screenshot({ path: `test-results/${task.name.replace(/\W+/g, "-").slice(0, 80)}.png` });
+  await leave();
+});
+async function enter(view: View): Promise<void> {
+  const opened = await open(browser, server.url, { ...view, reducedMotion: true });
+  page = opened.page;
+  leave = () => opened.context.close();
+  page.setDefaultTimeout(20_000);
+  await signIn(page, server.url, server.email, server.password);
+  await page.goto(`${server.url}/run?ws=${workspaceId}`);
+  await page.locator("main button[aria-pressed]").first().waitFor();
+}
+const form = () => page.getByRole("region", { name: /^(New run|Neuer Lauf)$/ });
+const output = () => page.getByRole("log", { name: /^(Output|Ausgabe)$/ });
+async function runCode(code: string): Promise<void> {
+  await page.getByRole("textbox", { name: "Code" }).fill(code);
+  await form().getByRole("button", { name: /^(Run|Ausführen)$/ }).click();
+}
+
+describe("a run", () => {
+  test("offers the runtimes that the server lists", async () => {
+    await page.getByRole("combobox", { name: "Runtime" }).click();
+    for (const name of ["python", "node", "bash"]) await page.getByRole("option", { name: new RegExp(`^${name} \\d`) }).waitFor();
+    await page.getByRole("option", { name: /^bash \d/ }).click();
+    await runCode("echo from bash-$((40+2))");
+    await output().getByText("from bash-42").waitFor();
+  });
+
+  test("whose input is kept open reads what the person writes, until its end", async () => {
+    await page.getByRole("switch", { name: "Keep input open" }).click();
+    await runCode('import sys\nprint("name?", flush=True)\nprint("hello", sys.stdin.readline().strip(), flush=True)\nprint("rest", len(sys.stdin.read()), flush=True)');
+    await output().getByText("name?").waitFor();
+    const line = page.getByRole("textbox", { name: "Line for the program" });
+    await line.fill("Ada");
+    await page.keyboard.press("Enter");
+    await output().getByText("hello Ada").waitFor();
+    await line.fill("four");
+    await page.getByRole("button", { name: "Send line" }).click();
+    await page.getByRole("button", { name: "Close input (EOF)" }).click();
+    await output().getByText("rest 5").waitFor();
+    await page.getByText("exit 0").first().waitFor();
+    await line.waitFor({ state: "detached" });
+  });
+
+  test("that fails names the place, and a click leads there", async () => {
+    await page.getByRole("radio", { name: "File" }).click();
+    await page.getByRole("combobox", { name: "File" }).click();
+    await page.getByRole("option", { name: "src/shop.py" }).click();
+    await form().getByRole("button", { name: "Run", exact: true }).click();
+    await page.getByText("exit 1").first().waitFor();
+    await page.getByRole("tab", { name: /^Problems ?1$/ }).waitFor();
+    await page.getByRole("button", { name: /^Error in src\/shop\.py, line 2: NameError/ }).click();
+    await page.waitForURL(/\/code.*path=src%2Fshop\.py/);
+    await page.getByRole("contentinfo").getByText("Ln 2, Col 1").waitFor();
+  });
+
+  test("is compared with another one by their outputs", async () => {
+    for (const word of ["first", "second"]) {
+      await runCode(`for n in range(20):\n    print("line", n)\nprint("the ${word}")`);
+      await output().getByText(`the ${word}`).waitFor();
+      await page.getByText("exit 0").first().waitFor();
+      await page.goto(`${server.url}/run?ws=${workspaceId}`);
+    }
+    const history = page.getByRole("navigation", { name: "History" });
+    await history.getByRole("link").first().focus();
+    await page.keyboard.press("Space");
+    await history.getByRole("checkbox").nth(1).click();
+    await history.getByRole("button", { name: "Compare (2/2)" }).click();
+    const dialog = page.getByRole("dialog", { name: "Compare outputs" });
+    await dialog.getByText("Lines added: 1, removed: 1").waitFor();
+    expect(await dialog.locator("del").textContent()).toContain("the first");
+    expect(await dialog.locator("ins").textContent()).toContain("the second");
+    await dialog.getByText("Equal lines: 17").waitFor();
+  });
+
+  test("that opens a port has a chip for it, as long as it runs", async () => {
+    await page.getByLabel("Time limit", { exact: false }).fill("60");
+    await runCode("import http.server, functools\nprint('Serving HTTP on 0.0.0.0 port 8123', flush=True)\nhttp.server.HTTPServer(('', 8123), http.server.SimpleHTTPRequestHandler).serve_forever()");
+    const chip = page.getByRole("button", { name: "Open port 8123" });
+    await chip.waitFor();
+    await form().getByRole("button", { name: "Stop" }).click();
+    await chip.waitFor({ state: "detached" });
+  });
+});
+
+const views: View[] = [
+  { width: 1440, theme: "NeonCyberNight", locale: "en" },
+  { width: 1280, theme: "SerialSteel", locale: "de" },
+  { width: 390, theme: "NeonCyberNight", locale: "de" },
+  { width: 390, theme: "SerialSteel", locale: "en" },
+];
+test.each(views)("axe finds nothing serious in the Run tab's new parts ($width, $theme)", async (view) => {
+  await leave();
+  await enter(view);
+  const phone = view.width < 768;
+  const found: string[] = [];
+  const check = async (name: string) => {
+    await page.waitForFunction(() => !document.querySelector(".late") && document.getAnimations().every((a) => a.playState !== "running" || a.effect?.getTiming().iterations === Infinity));
+    const { violations } = await new AxeBuilder({ page }).analyze();
+    for (const v of violations.filter((x) => x.impact === "serious" || x.impact === "critical")) found.push(`${name} ${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 200)).join(" | ")}`);
+    if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) found.push(`${name} is wider than the window`);
+  };
+  if (phone) await page.locator("summary").filter({ hasText: /^(Eingabe|Input)/ }).click();
+  await page.getByRole("switch").click();
+  await runCode("import sys\nprint(sys.stdin.readline(), flush=True)\nint('x')");
+  const line = page.getByRole("textbox", { name: /^(Zeile an das Programm|Line for the program)$/ });
+  await line.waitFor();
+  await check("input line");
+  await line.fill("x");
+  await page.keyboard.press("Enter");
+  await page.getByText("exit 1").first().waitFor();
+  await check("problems");
+  if (view.width < 1180) await page.getByRole("button", { name: /^(Verlauf|History)$/ }).first().click();
+  await page.getByRole("button", { name: /^(Vergleichen|Compare)/ }).click();
+  for (const i of [0, 1]) await page.getByRole("checkbox").nth(i).click();
+  await check("history with a choice");
+  await page.getByRole("button", { name: /^(Vergleichen|Compare)/ }).click();
+  await page.getByRole("dialog", { name: /^(Ausgaben vergleichen|Compare outputs)$/ }).getByRole("status").waitFor();
+  await check("comparison");
+  expect(found).toEqual([]);
+});
