@@ -294,7 +294,9 @@ describe("a terminal", () => {
     expect(await keys.getByRole("button", { name: "Ctrl" }).getAttribute("aria-pressed")).toBe("false");
     await type("echo free-$((1+1))");
     await answer("free-2");
-    await page.keyboard.insertText("echo tab-$((1+1)) > to; cat t");
+    await type("echo tab-$((1+1)) > to-be-found; echo kept-$((1+1))");
+    await answer("kept-2");
+    await page.keyboard.insertText("cat to-be");
     await keys.getByRole("button", { name: "Tab", exact: true }).click();
     await page.keyboard.press("Enter");
     await answer("tab-2");
