@@ -277,6 +277,31 @@ describe("a terminal", () => {
     await answer("32");
   });
 
+  test("a phone's row of keys types what its keyboard lacks", async () => {
+    await leave();
+    await enter({ width: 390, locale: "en" });
+    await openTerminal();
+    await page.locator("[data-terminal]").click();
+    await type("echo up-$((1+1))");
+    await answer("up-2");
+    const keys = page.getByRole("group", { name: "Keys" });
+    await keys.getByRole("button", { name: "ArrowUp" }).click();
+    await page.keyboard.press("Enter");
+    await expect.poll(() => row(/^up-2/).count()).toBe(2);
+    await type("cat");
+    await keys.getByRole("button", { name: "Ctrl" }).click();
+    await page.keyboard.insertText("c");
+    expect(await keys.getByRole("button", { name: "Ctrl" }).getAttribute("aria-pressed")).toBe("false");
+    await type("echo free-$((1+1))");
+    await answer("free-2");
+    await type("echo tab-$((1+1)) > to-be-found; echo kept-$((1+1))");
+    await answer("kept-2");
+    await page.keyboard.insertText("cat to-be");
+    await keys.getByRole("button", { name: "Tab", exact: true }).click();
+    await page.keyboard.press("Enter");
+    await answer("tab-2");
+  });
+
   test("a port that a program opens is served in a tab of its own, for its owner", async () => {
     const { previewHost } = (await (await fetch(`${server.url}/version`)).json()) as { previewHost: string | null };
     await clients.files.writeFile({ workspaceId, path: "index.html", content: { case: "text", value: "<h1>from the sandbox</h1>" } });
