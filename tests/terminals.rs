@@ -32,8 +32,10 @@ async fn open(dev: &Person, params: Value) -> String {
 }
 
 async fn attach(dev: &Person, terminal_id: &str, after: u64) -> Option<Screen> {
-    let address =
-        format!("{}/stream/terminal/{terminal_id}?after={after}&window=131072", dev.url.replace("http", "ws"));
+    let address = format!(
+        "{}/stream/terminal/{terminal_id}?after={after}&window=131072",
+        dev.url.replace("http", "ws")
+    );
     let mut request = address.into_client_request().unwrap();
     request.headers_mut().insert("authorization", format!("Bearer {}", dev.credential).parse().unwrap());
     let (socket, _) = tokio_tungstenite::connect_async(request).await.ok()?;
@@ -83,7 +85,11 @@ async fn a_terminal_goes_on_while_the_edge_is_killed_and_nothing_of_its_ring_is_
     let mut screen = attach(&dev, &id, 0).await.expect("attached");
     screen.keys("stty -echo; PS1=; echo ready-$((1+1))\n").await;
     screen.until("ready-2\r\n").await;
-    screen.keys("i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo line-$i; sleep 0.01; done; echo done-$((2+2))\n").await;
+    screen
+        .keys(
+            "i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo line-$i; sleep 0.01; done; echo done-$((2+2))\n",
+        )
+        .await;
     screen.until("line-20\r\n").await;
 
     let core = children(house.supervisor.id())["core"];
@@ -138,7 +144,8 @@ async fn an_endless_writer_in_a_terminal_and_in_a_run_costs_the_service_little_a
 
     // In a run it is cut and ended: a flood is no work.
     let before = resident_bytes(sandbox);
-    let ran = dev.call("run.exec", json!({"engine": "run", "runtime": "bash", "code": "yes", "timeoutMs": 60000}));
+    let ran =
+        dev.call("run.exec", json!({"engine": "run", "runtime": "bash", "code": "yes", "timeoutMs": 60000}));
     let ran = ran.await.ok();
     assert_eq!((ran["truncated"].as_bool(), ran["status"].as_str()), (Some(true), Some("SIGNALED")), "{ran}");
     let grown = resident_bytes(sandbox).saturating_sub(before);
@@ -177,12 +184,15 @@ async fn a_port_is_previewed_by_its_owner_alone_under_an_origin_of_its_own() {
     let opened = dev.call("port.open", json!({"port": 8123})).await.ok();
     let preview = opened["previewId"].as_str().unwrap().to_owned();
     let version: Value = reqwest::get(format!("{}/version", house.url)).await.unwrap().json().await.unwrap();
-    let host = version["previewHost"].as_str().expect("previews are on where the edge is on loopback").to_owned();
+    let host =
+        version["previewHost"].as_str().expect("previews are on where the edge is on loopback").to_owned();
     let enter = |who: &Person| {
         let (who, preview, host) = (who.clone(), preview.clone(), host.clone());
         async move {
-            let ticket = json!({"path": format!("/preview/{preview}"), "origin": format!("http://{preview}.{host}")});
-            let ticket = who.call("auth.create_ticket", ticket).await.ok()["ticket"].as_str().unwrap().to_owned();
+            let ticket =
+                json!({"path": format!("/preview/{preview}"), "origin": format!("http://{preview}.{host}")});
+            let ticket =
+                who.call("auth.create_ticket", ticket).await.ok()["ticket"].as_str().unwrap().to_owned();
             visit(&who, &preview, &format!("/.devstudio/enter?ticket={ticket}"), None).await
         }
     };
@@ -192,7 +202,10 @@ async fn a_port_is_previewed_by_its_owner_alone_under_an_origin_of_its_own() {
     let cookie = cookie.expect("a cookie");
     let (page, _) = visit(&dev, &preview, "/", Some(&cookie)).await;
     assert_eq!((page.status.as_u16(), page.text.as_str()), (200, "<h1>it works</h1>"));
-    assert!(!page.headers.contains_key("content-security-policy"), "the Studio's rules are not the program's");
+    assert!(
+        !page.headers.contains_key("content-security-policy"),
+        "the Studio's rules are not the program's"
+    );
     let (_, foreign) = enter(&other).await;
     let (refused, _) = visit(&other, &preview, "/", foreign.as_deref()).await;
     assert!([401, 403, 404, 502].contains(&refused.status.as_u16()), "{}", refused.text);
@@ -210,15 +223,21 @@ async fn a_workspace_leaves_and_comes_back_as_an_archive() {
     for (path, text) in [("README.md", "# hello"), ("src/main.py", "print('OK')"), ("src/deep/er/x", "y")] {
         dev.call("fs.write", json!({"path": path, "text": text})).await.ok();
     }
-    let lines = dev.post("/rpc/workspace.export", json!({"format": "tar-gz"}).to_string(), "application/x-ndjson").await;
+    let lines = dev
+        .post("/rpc/workspace.export", json!({"format": "tar-gz"}).to_string(), "application/x-ndjson")
+        .await;
     assert_eq!(lines.status, 200, "{}", lines.text);
     let mut archive = Vec::new();
     for line in lines.text.lines() {
         let piece: Value = serde_json::from_str(line).unwrap();
         use base64::Engine as _;
-        archive.extend(base64::engine::general_purpose::STANDARD.decode(piece["data"].as_str().unwrap_or("")).unwrap());
+        archive.extend(
+            base64::engine::general_purpose::STANDARD.decode(piece["data"].as_str().unwrap_or("")).unwrap(),
+        );
     }
-    let put = |bytes: Vec<u8>| dev.http.put(format!("{}/upload", dev.url)).bearer_auth(&dev.credential).body(bytes).send();
+    let put = |bytes: Vec<u8>| {
+        dev.http.put(format!("{}/upload", dev.url)).bearer_auth(&dev.credential).body(bytes).send()
+    };
     let uploaded = Reply::of(put(archive).await.unwrap()).await.ok();
     let other = dev.call("workspace.create", json!({"name": "again"})).await.ok();
     let import = json!({"workspaceId": other["workspaceId"], "uploadSha256": uploaded["sha256"]});

@@ -99,8 +99,10 @@ pub fn build(kind: Kind, output: &Path) -> anyhow::Result<Built> {
         bail!("there is no {} on this machine: install {}", kind.name(), kind.program());
     };
     let root = root(kind, runtime)?;
-    let mut layer = tempfile::tempfile_in(output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))
-        .with_context(|| format!("write beside {}", output.display()))?;
+    let mut layer = tempfile::tempfile_in(
+        output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+    )
+    .with_context(|| format!("write beside {}", output.display()))?;
     let (layer_sha256, layer_bytes) = write_layer(&root, &mut layer)?;
     let config = json!({
         "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
@@ -148,7 +150,9 @@ fn root(kind: Kind, runtime: &Runtime) -> anyhow::Result<Root> {
             root.folder(&folder)?;
         }
     }
-    for tool in ["sh", "cat", "cp", "echo", "env", "false", "head", "ls", "mkdir", "mv", "rm", "sleep", "true", "wc"] {
+    for tool in
+        ["sh", "cat", "cp", "echo", "env", "false", "head", "ls", "mkdir", "mv", "rm", "sleep", "true", "wc"]
+    {
         root.program(&Path::new("/bin").join(tool))?;
     }
     for (name, text) in [
@@ -223,7 +227,10 @@ mod tests {
         };
         let again = build(Kind::Python, &folder.path().join("again.tar")).expect("built again");
         assert_eq!(built.digest, again.digest);
-        assert!(built.digest.starts_with("sha256:") && built.tag.starts_with("devstudio/python:3"), "{built:?}");
+        assert!(
+            built.digest.starts_with("sha256:") && built.tag.starts_with("devstudio/python:3"),
+            "{built:?}"
+        );
         let root = folder.path().join("root");
         std::fs::create_dir(&root).expect("made");
         unpack(&image, &root);

@@ -274,7 +274,9 @@ impl Factory {
             };
             match armed.go(&go, tree, self.bounds(order.memory_bytes)).await {
                 // Somebody ended it while it waited: the next one, or a new one.
-                Err(StartError::Other(error)) if waited => tracing::warn!(%error, "an armed sandbox had ended"),
+                Err(StartError::Other(error)) if waited => {
+                    tracing::warn!(%error, "an armed sandbox had ended")
+                }
                 started => return started,
             }
         }

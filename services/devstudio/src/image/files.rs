@@ -11,7 +11,8 @@ use std::{
 use anyhow::Context as _;
 
 /// Parts of Python's library that no program of a sandbox needs.
-const LEFT_OUT: [&str; 7] = ["__pycache__", "test", "tests", "idlelib", "ensurepip", "site-packages", "dist-packages"];
+const LEFT_OUT: [&str; 7] =
+    ["__pycache__", "test", "tests", "idlelib", "ensurepip", "site-packages", "dist-packages"];
 
 /// What stands at a path of the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +116,9 @@ impl Root {
         }
         let told = Command::new("ldd").arg(file).stdin(Stdio::null()).stderr(Stdio::null()).output();
         let told = told.context("run ldd, which tells the libraries of programs")?;
-        for path in String::from_utf8_lossy(&told.stdout).split_whitespace().filter(|word| word.starts_with('/')) {
+        for path in
+            String::from_utf8_lossy(&told.stdout).split_whitespace().filter(|word| word.starts_with('/'))
+        {
             self.file(Path::new(path))?;
         }
         Ok(())
@@ -125,7 +128,8 @@ impl Root {
     pub fn write(&self, archive: &mut tar::Builder<impl Write>) -> anyhow::Result<()> {
         let mut made: BTreeSet<PathBuf> = BTreeSet::new();
         for (path, entry) in &self.entries {
-            let above: Vec<&Path> = path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()).collect();
+            let above: Vec<&Path> =
+                path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()).collect();
             for folder in above.into_iter().rev() {
                 let ours = matches!(self.entries.get(folder), Some(Entry::Folder(_) | Entry::Link(_)));
                 if !ours && made.insert(folder.to_owned()) {
@@ -133,7 +137,9 @@ impl Root {
                 }
             }
             match entry {
-                Entry::Folder(mode) => append(archive, &mut header(tar::EntryType::Directory, *mode), path, &[])?,
+                Entry::Folder(mode) => {
+                    append(archive, &mut header(tar::EntryType::Directory, *mode), path, &[])?
+                }
                 Entry::Text(text) => {
                     append(archive, &mut header(tar::EntryType::Regular, 0o644), path, text.as_bytes())?;
                 }
@@ -176,8 +182,13 @@ pub fn header(kind: tar::EntryType, mode: u32) -> tar::Header {
 
 /// The folders of Python's own library.
 pub fn python_libraries(program: &str) -> anyhow::Result<BTreeSet<PathBuf>> {
-    let ask = "import sysconfig; print(sysconfig.get_path('stdlib')); print(sysconfig.get_path('platstdlib'))";
+    let ask =
+        "import sysconfig; print(sysconfig.get_path('stdlib')); print(sysconfig.get_path('platstdlib'))";
     let told = Command::new(program).args(["-I", "-c", ask]).stdin(Stdio::null()).output();
     let told = told.with_context(|| format!("ask {program} for its library"))?;
-    Ok(String::from_utf8_lossy(&told.stdout).lines().map(PathBuf::from).filter(|path| path.is_dir()).collect())
+    Ok(String::from_utf8_lossy(&told.stdout)
+        .lines()
+        .map(PathBuf::from)
+        .filter(|path| path.is_dir())
+        .collect())
 }
