@@ -118,9 +118,9 @@ describe.skipIf(server.real)("the Studio", () => {
     await page.getByRole("tab", { name: /^(Zeitleiste|Timeline)$/ }).click();
     await page.getByRole("list", { name: /primes\.py/ }).waitFor();
     await check("timeline");
-    const { version } = await clients.files.readFile({ path: "src/primes.py" });
+    const { version, content } = await clients.files.readFile({ path: "src/primes.py" });
     await clients.locks.releaseLock({ lockId });
-    await clients.files.editFile({ path: "src/primes.py", ifVersion: version, hunks: [{ search: "Primes up to a bound", replace: `Primes up to a limit ${view.width}${view.theme}` }] });
+    await clients.files.writeFile({ path: "src/primes.py", ifVersion: version, content: { case: "text", value: `# ${view.width} ${view.theme}\n${content.case === "text" ? content.value : ""}` } });
     await page.getByRole("list", { name: /primes\.py/ }).getByRole("button").last().click();
     await page.getByRole("button", { name: /^(Stelle 1 behalten|Keep change 1)$/ }).click();
     await page.getByRole("button", { name: /^(Entscheidung zu Stelle 1|Undo the decision on change 1)/ }).waitFor();
