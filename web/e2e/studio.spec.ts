@@ -3,6 +3,7 @@ import { AxeBuilder } from "@axe-core/playwright";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { clientsOf } from "./clients.ts";
+import { tarOf } from "./double/uploads.ts";
 import { launch, open, signIn, type View } from "./browser.ts";
 
 const server = inject("server");
@@ -117,6 +118,14 @@ describe.skipIf(server.real)("the Studio", () => {
     await page.getByRole("tab", { name: /^(Zeitleiste|Timeline)$/ }).click();
     await page.getByRole("list", { name: /primes\.py/ }).waitFor();
     await check("timeline");
+    const { version, content } = await clients.files.readFile({ path: "src/primes.py" });
+    await clients.locks.releaseLock({ lockId });
+    await clients.files.writeFile({ path: "src/primes.py", ifVersion: version, content: { case: "text", value: `# ${view.width} ${view.theme}\n${content.case === "text" ? content.value : ""}` } });
+    await page.getByRole("list", { name: /primes\.py/ }).getByRole("button").last().click();
+    await page.getByRole("button", { name: /^(Stelle 1 behalten|Keep change 1)$/ }).click();
+    await page.getByRole("button", { name: /^(Entscheidung zu Stelle 1|Undo the decision on change 1)/ }).waitFor();
+    await check("places");
+    await page.keyboard.press("Escape");
     if (phone) await page.getByRole("button", { name: /^(Dateien|Files)$/ }).click();
     await page.getByRole("treeitem", { name: /primes\.py/ }).first().focus();
     await page.keyboard.press("ContextMenu");
@@ -126,8 +135,22 @@ describe.skipIf(server.real)("the Studio", () => {
     if (phone) await page.keyboard.press("Escape");
     await page.getByRole("button", { name: /^(Arbeitsbereich|Workspace):/ }).click();
     await check("switcher");
+    await page.getByRole("menuitem", { name: /^(Archiv einspielen|Import an archive)$/ }).click();
+    await check("import");
+    await page.getByRole("dialog").getByLabel(/^(Archiv|Archive)$/).setInputFiles({ name: "one.tar", mimeType: "", buffer: tarOf([{ path: `axe/${view.width}${view.theme}.txt`, content: Buffer.from("x") }]) });
+    await page.getByText("one.tar").waitFor();
+    await check("import with a file");
+    await page.getByRole("button", { name: /^(Einspielen|Import)$/ }).click();
+    await page.getByRole("button", { name: /^(Rückgängig|Undo)$/ }).waitFor();
+    await check("import done");
+    await page.getByRole("button", { name: /^(Fertig|Done)$/ }).click();
+    if (!phone) {
+      await page.locator(".monaco-editor").first().click();
+      await page.keyboard.press("Control+\\");
+      await page.getByRole("region", { name: /^(Editor rechts|Editor on the right)$/ }).waitFor();
+      await check("split");
+    }
     expect(found).toEqual([]);
-    await clients.locks.releaseLock({ lockId });
     await close();
   });
 

@@ -6,6 +6,7 @@ import { openFile, useWorkbench } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { askExport, askImport } from "../../lib/archives";
 import { copyText } from "../../ui/copy";
+import { usePhone } from "../../ui/media";
 import { MenuItem, MenuLine, menuBox } from "../../ui/menu";
 import type { Creating } from "./new-entry";
 import { parentOf, type Row } from "./rows";
@@ -17,6 +18,8 @@ export interface MenuAt { row: Row; x: number; y: number }
 interface Props { at: MenuAt; lock: Lock | null; taken: (path: string) => boolean; onClose: () => void; onNew: (creating: Creating) => void; onRename: () => void; onDelete: () => void; onUpload: (folder: string, whole?: boolean) => void; clip: TreeClip }
 
 export function TreeMenu({ at: { row, x, y }, lock, taken, onClose, onNew, onRename, onDelete, onUpload, clip }: Props) {
+  // On the phone the menu stays as short as the screen; folders cannot be chosen there, and the workspace's menu imports.
+  const phone = usePhone();
   const folder = row.folder ? row.path : parentOf(row.path);
   // What takes the focus for itself begins when the menu has given it back.
   const after = (work: () => void) => () => setTimeout(work, 0);
@@ -28,16 +31,16 @@ export function TreeMenu({ at: { row, x, y }, lock, taken, onClose, onNew, onRen
           <MenuItem icon={FilePlus2} onSelect={after(() => onNew({ kind: "file", folder }))}>{m.file_new()}</MenuItem>
           <MenuItem icon={FolderPlus} onSelect={after(() => onNew({ kind: "folder", folder }))}>{m.folder_new()}</MenuItem>
           <MenuItem icon={Upload} onSelect={after(() => onUpload(folder))}>{m.upload()}</MenuItem>
-          <MenuItem icon={FolderUp} onSelect={after(() => onUpload(folder, true))}>{m.code_upload_folder()}</MenuItem>
-          <MenuItem icon={FileArchive} onSelect={after(() => askImport(folder))}>{m.archive_import()}</MenuItem>
+          {!phone && <MenuItem icon={FolderUp} onSelect={after(() => onUpload(folder, true))}>{m.code_upload_folder()}</MenuItem>}
+          {!phone && <MenuItem icon={FileArchive} onSelect={after(() => askImport(folder))}>{m.archive_import()}</MenuItem>}
           {row.folder && <MenuItem icon={Download} onSelect={after(() => askExport("zip", row.name, row.path))}>{m.archive_zip()}</MenuItem>}
           {row.folder && <MenuItem icon={Download} onSelect={after(() => askExport("tar.gz", row.name, row.path))}>{m.archive_targz()}</MenuItem>}
           <MenuLine />
           <MenuItem icon={Pencil} keys="F2" onSelect={after(onRename)}>{m.rename()}</MenuItem>
           <MenuItem icon={Scissors} keys="Mod+X" onSelect={() => clip.hold(row.path, true)}>{m.code_cut()}</MenuItem>
-          <MenuItem icon={ClipboardPaste} keys="Mod+V" disabled={!clip.held} onSelect={() => clip.paste(folder)}>{m.code_paste()}</MenuItem>
+          {clip.held && <MenuItem icon={ClipboardPaste} keys="Mod+V" onSelect={() => clip.paste(folder)}>{m.code_paste()}</MenuItem>}
           <MenuItem icon={CopyPlus} onSelect={() => void duplicate(row.path, taken)}>{m.duplicate()}</MenuItem>
-          <MenuItem icon={ClipboardCopy} onSelect={() => copyText(row.path)}>{m.copy_path()}</MenuItem>
+          {!phone && <MenuItem icon={ClipboardCopy} onSelect={() => copyText(row.path)}>{m.copy_path()}</MenuItem>}
           {!row.folder && <MenuItem icon={History} onSelect={() => { openFile(row.path, false); useWorkbench.setState({ panel: "history" }); }}>{m.timeline()}</MenuItem>}
           <MenuLine />
           {lock
