@@ -116,6 +116,7 @@ impl From<Local> for Service {
 
 /// Runs the services until SIGTERM or SIGINT, then drains.
 pub async fn run(args: Args, paths: &Paths, telemetry: &telemetry::Config) -> anyhow::Result<()> {
+    more_descriptors();
     let mut own: Vec<Service> = args.services.iter().map(|local| (*local).into()).collect();
     own.sort();
     own.dedup();
@@ -205,6 +206,15 @@ pub async fn run(args: Args, paths: &Paths, telemetry: &telemetry::Config) -> an
     stop.cancel();
     while serving.join_next().await.is_some() {}
     ended
+}
+
+/// As many descriptors as this process may have: many shells still start with 1,024, which a few hundred streams use up.
+fn more_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, "the limit of descriptors stays as it is");
+    }
 }
 
 /// The routes of one service.

@@ -411,7 +411,9 @@ impl Gvisor {
                     if oom() {
                         return Ok(out_of_memory);
                     }
-                    if view.used_bytes() > self.disk_bytes {
+                    // Not on this thread: a program may have made very many files.
+                    let disk = view.disk();
+                    if blocking(move || Ok(disk.used_bytes())).await? > self.disk_bytes {
                         return Ok((Status::Signaled, -1, libc::SIGXFSZ, "the program was ended: its disk is full"));
                     }
                 }

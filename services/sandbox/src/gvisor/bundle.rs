@@ -22,6 +22,22 @@ pub struct View {
     code: Option<(String, String)>,
 }
 
+/// The disk of a container: a folder of the host.
+#[derive(Debug, Clone)]
+pub struct Disk(PathBuf);
+
+impl Disk {
+    /// Bytes that are on it; without end where folders stand in each other deeper than can be counted.
+    pub fn used_bytes(&self) -> u64 {
+        let mut bytes = 0;
+        match walk(&self.0, |_, about| bytes += about.st_blocks as u64 * 512) {
+            Ok(false) => u64::MAX,
+            // It is looked at again in a moment.
+            Ok(true) | Err(_) => bytes,
+        }
+    }
+}
+
 impl View {
     /// In a folder that is there and empty.
     pub fn new(bundle: PathBuf, lower: Option<PathBuf>, code: Option<(String, String)>) -> Self {
@@ -73,14 +89,9 @@ impl View {
         fs::write(name, order(job, argv)).doing("ordering a container")
     }
 
-    /// Bytes of the copy of the workspace; without end where folders stand in each other deeper than can be counted.
-    pub fn used_bytes(&self) -> u64 {
-        let mut bytes = 0;
-        match walk(&self.work(), |_, about| bytes += about.st_blocks as u64 * 512) {
-            Ok(false) => u64::MAX,
-            // It is looked at again in a moment.
-            Ok(true) | Err(_) => bytes,
-        }
+    /// The disk of the copy of the workspace.
+    pub fn disk(&self) -> Disk {
+        Disk(self.work())
     }
 
     /// What differs between the workspace and the container's copy of it.

@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::{
     engine::{Facts, Isolation, Job, Outcome, Status},
     error::SandboxError,
-    fs::{WORK_DIR, private_folder},
+    fs::{WORK_DIR, private_folder, remove_tree},
     gvisor::View,
     process::{
         program_file,
@@ -47,7 +47,7 @@ struct Bundle(PathBuf);
 
 impl Drop for Bundle {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+        if let Err(error) = remove_tree(&self.0) {
             tracing::warn!(%error, "a machine's folder could not be removed");
         }
     }

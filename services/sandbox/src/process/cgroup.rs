@@ -53,7 +53,10 @@ impl Cgroups {
         for candidate in [v2(&name), v1(&name)].into_iter().flatten() {
             let bounds = Bounds { memory_bytes: 64 << 20, processes: 8, cpu_millis: 1000 };
             match candidate.create("probe", bounds) {
-                Ok(_group) => return candidate,
+                Ok(_group) => {
+                    candidate.bound_all();
+                    return candidate;
+                }
                 Err(error) => tracing::debug!(%error, ?candidate, "these control groups cannot be used"),
             }
         }
@@ -115,6 +118,23 @@ impl Cgroups {
                 }
                 Ok(Some(group))
             }
+        }
+    }
+
+    /// Bounds all programs of this service together, by three quarters of the machine's memory: each has its own limit,
+    /// but many may be asked for. Where the kernel does not let it, each still has its own.
+    fn bound_all(&self) {
+        let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+        let total = total.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+        let Some(most) = total.map(|kib| kib / 4 * 3 * 1024) else { return };
+        let file = match self {
+            Self::V2 { base } => base.join("memory.max"),
+            Self::V1 { memory, .. } => memory.join("memory.limit_in_bytes"),
+            Self::None => return,
+        };
+        if let Err(error) = fs::write(file, most.to_string()) {
+            tracing::debug!(%error, "programs are not bounded together");
         }
     }
 

@@ -53,6 +53,8 @@ fn launch() -> Result<(), Step> {
     for group in &stage.cgroups {
         fs::write(group.join("cgroup.procs"), "0").map_err(|e| Step::of("joining a control group", &e))?;
     }
+    // Where the whole machine runs out of memory, programs go before services. Nothing depends on it.
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
     let mut trees = None;
     let (uid, gid) = match stage.drop_to {
         Some((uid, gid)) => {
