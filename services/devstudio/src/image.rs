@@ -32,7 +32,8 @@ pub enum Command {
 pub struct Build {
     /// Which runtime.
     pub runtime: Kind,
-    /// The archive to write, in the form that `msb load` and `docker load` take; devstudio-<runtime>.tar when left out.
+    /// The archive to write, an OCI image layout as `msb load` and `podman load` take; devstudio-<runtime>.tar when left
+    /// out.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
@@ -66,7 +67,7 @@ impl Kind {
 /// An image that was built.
 #[derive(Debug)]
 pub struct Built {
-    /// The hash of its configuration, which names its content: its digest.
+    /// The hash of its manifest, which names its content: its digest.
     pub digest: String,
     /// Its name.
     pub tag: String,
@@ -85,7 +86,8 @@ pub fn run(command: Command) -> anyhow::Result<()> {
     println!("{}  {}", built.tag, built.digest);
     println!("{} files, {:.1} MiB, in {file}", built.files, built.layer_bytes as f64 / f64::from(1 << 20));
     println!("\nLoad it:  msb load --input {file}");
-    println!("Use it:   DEVSTUDIO_MICRO_IMAGE_{name}={}@{} devstudio up", built.tag, built.digest);
+    println!("Use it:   DEVSTUDIO_MICRO_IMAGE_{name}={} devstudio up", built.tag);
+    println!("`msb image list` shows it under the same digest.");
     Ok(())
 }
 
@@ -116,14 +118,28 @@ pub fn build(kind: Kind, output: &Path) -> anyhow::Result<Built> {
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{layer_sha256}")]},
     })
     .to_string();
-    let digest = hex::encode(Sha256::digest(&config));
     let tag = format!("devstudio/{}:{}", kind.name(), runtime.version);
-    let manifest = json!([{
-        "Config": format!("{digest}.json"),
-        "RepoTags": [&tag],
-        "Layers": [format!("{layer_sha256}/layer.tar")],
-    }])
+    let described = |kind: &str, digest: &str, size: u64| {
+        json!({
+            "mediaType": format!("application/vnd.oci.image.{kind}"),
+            "digest": format!("sha256:{digest}"),
+            "size": size,
+        })
+    };
+    let config_sha256 = hex::encode(Sha256::digest(&config));
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": described("config.v1+json", &config_sha256, config.len() as u64),
+        "layers": [described("layer.v1.tar", &layer_sha256, layer_bytes)],
+    })
     .to_string();
+    let digest = hex::encode(Sha256::digest(&manifest));
+    let mut named = described("manifest.v1+json", &digest, manifest.len() as u64);
+    named["annotations"] = json!({"org.opencontainers.image.ref.name": &tag});
+    let index = json!({"schemaVersion": 2, "manifests": [named]}).to_string();
+
+    // An image layout (OCI image specification 1.0) in one archive.
     let file = File::create(output).with_context(|| format!("write {}", output.display()))?;
     let mut archive = tar::Builder::new(BufWriter::new(file));
     let mut add = |name: &str, size: u64, content: &mut dyn std::io::Read| {
@@ -131,10 +147,14 @@ pub fn build(kind: Kind, output: &Path) -> anyhow::Result<Built> {
         header.set_size(size);
         archive.append_data(&mut header, name, content)
     };
+    const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+    add("oci-layout", LAYOUT.len() as u64, &mut LAYOUT.as_bytes())?;
+    add("index.json", index.len() as u64, &mut index.as_bytes())?;
+    for (sha256, text) in [(&digest, &manifest), (&config_sha256, &config)] {
+        add(&format!("blobs/sha256/{sha256}"), text.len() as u64, &mut text.as_bytes())?;
+    }
     layer.rewind()?;
-    add(&format!("{digest}.json"), config.len() as u64, &mut config.as_bytes())?;
-    add(&format!("{layer_sha256}/layer.tar"), layer_bytes, &mut layer)?;
-    add("manifest.json", manifest.len() as u64, &mut manifest.as_bytes())?;
+    add(&format!("blobs/sha256/{layer_sha256}"), layer_bytes, &mut layer)?;
     archive.into_inner()?.flush()?;
     Ok(Built { digest: format!("sha256:{digest}"), tag, layer_bytes, files: root.len() })
 }
@@ -203,7 +223,8 @@ mod tests {
         let mut outer = tar::Archive::new(File::open(image).expect("an image"));
         for entry in outer.entries().expect("entries") {
             let entry = entry.expect("an entry");
-            if entry.path().expect("a path").ends_with("layer.tar") {
+            // Of its files only the layer is large.
+            if entry.size() > 1 << 20 {
                 let mut layer = tar::Archive::new(entry);
                 layer.set_preserve_permissions(true);
                 layer.unpack(into).expect("it unpacks");
