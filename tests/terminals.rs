@@ -128,11 +128,13 @@ async fn an_endless_writer_in_a_terminal_and_in_a_run_costs_the_service_little_a
         }
     }
     let (read, stopped) = (screen.at, Instant::now());
+    screen.text.clear();
     screen.keys("\u{3}").await;
-    screen.keys("echo stopped-$((3+3))\n").await;
-    screen.until("stopped-6").await;
+    screen.until("\u{1b}[?2004h").await; // the shell's prompt
     let stopped = stopped.elapsed();
     assert!(stopped < Duration::from_secs(1), "{stopped:?}");
+    screen.keys("echo stopped-$((3+3))\n").await;
+    screen.until("stopped-6").await;
     let grown = most.saturating_sub(before);
     assert!(grown < 20 << 20, "{grown} bytes");
     println!(
