@@ -145,9 +145,13 @@ impl Sandbox {
         let uploads = Uploads::new(store.clone(), clock.clone(), limits);
         let wasm = wasm::Settings { cache: folder.join("wasm"), fuel: config.wasm_fuel, warm: true };
         let micro = micro::Settings { folder: folder.join("micro"), process: settings };
-        let registry = Registry::default()
-            .with(fs_engine::Fs::new(trees.clone()))
-            .with(process::Process::new(factory.clone(), config.run_min_isolation).await);
+        let no_micro = micro::names().iter().all(|name| config.engines_off.iter().any(|off| off == name));
+        let micros = async {
+            if no_micro { Ok(micro::untried(engine::SWITCHED_OFF)) } else { micro::engines(micro).await }
+        };
+        let (run, micros) =
+            tokio::join!(process::Process::new(factory.clone(), config.run_min_isolation), micros);
+        let registry = Registry::default().with(fs_engine::Fs::new(trees.clone())).with(run);
         if let Ok(factory) = &factory {
             factory.keep_armed(config.run_armed.into());
         }
@@ -167,7 +171,7 @@ impl Sandbox {
             },
         });
         let registry = registry.with(wasm::Wasm::new(factory, wasm)?);
-        let micros = micro::engines(micro).await?;
+        let micros = micros?;
         micros.iter().for_each(|micro| micro.keep_armed(config.micro_armed.into()));
         let registry = micros.into_iter().fold(registry, |registry, micro| registry.with(micro));
         let registry = registry.without(&config.engines_off)?;

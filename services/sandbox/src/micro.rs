@@ -45,6 +45,35 @@ enum Kernel {
     None,
 }
 
+/// The names of both engines.
+pub fn names() -> [&'static str; 2] {
+    ENGINES.map(|(name, _)| name)
+}
+
+/// Both engines without looking at what works here: nobody is to use them.
+pub fn untried(why: &str) -> Vec<Micro> {
+    let off = |(engine, _)| Micro {
+        info: EngineInfo { remedy: why.to_owned(), ..nothing(engine) },
+        kernel: Kernel::None,
+    };
+    ENGINES.map(off).into()
+}
+
+/// What is said of an engine before it was tried.
+fn nothing(engine: &'static str) -> EngineInfo {
+    EngineInfo {
+        engine,
+        available: false,
+        isolation: Isolation::Gvisor,
+        default_minimum: Isolation::Gvisor,
+        runtimes: BTreeMap::new(),
+        facts: Facts::default(),
+        remedy: String::new(),
+        provider: String::new(),
+        wants_kvm: false,
+    }
+}
+
 /// Both engines, with what works here.
 pub async fn engines(settings: Settings) -> Result<Vec<Micro>, SandboxError> {
     let diagnosis = hardware(&settings).await;
@@ -52,7 +81,7 @@ pub async fn engines(settings: Settings) -> Result<Vec<Micro>, SandboxError> {
         let settings = settings.clone();
         move || {
             let process::Settings { instance, cpu_millis, disk_bytes, max_processes, .. } = &settings.process;
-            let candidates: Vec<Runtime> = runtimes::candidates();
+            let candidates = runtimes::candidates();
             let used =
                 candidates.iter().filter(|runtime| ENGINES.iter().any(|(_, name)| *name == runtime.name));
             let expose = runtimes::exposed(used);
@@ -63,7 +92,7 @@ pub async fn engines(settings: Settings) -> Result<Vec<Micro>, SandboxError> {
     })
     .await;
     let (gvisor, candidates) = found.map_err(|error| SandboxError::Internal(error.to_string()))?;
-    let made = ENGINES.map(|(engine, runtime)| Micro::new(engine, runtime, &diagnosis, &gvisor, &candidates));
+    let made = ENGINES.map(|(engine, runtime)| Micro::new(engine, runtime, &diagnosis, &gvisor, candidates));
     Ok(futures::future::join_all(made).await)
 }
 
@@ -109,17 +138,7 @@ impl Micro {
         gvisor: &Result<Arc<Gvisor>, String>,
         candidates: &[Runtime],
     ) -> Self {
-        let mut info = EngineInfo {
-            engine,
-            available: true,
-            isolation: Isolation::Gvisor,
-            default_minimum: Isolation::Gvisor,
-            runtimes: BTreeMap::new(),
-            facts: Facts::default(),
-            remedy: String::new(),
-            provider: String::new(),
-            wants_kvm: false,
-        };
+        let mut info = EngineInfo { available: true, ..nothing(engine) };
         let why = match hardware {
             #[cfg(feature = "micro")]
             Ok(vm) => {

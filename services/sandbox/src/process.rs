@@ -368,10 +368,10 @@ impl Process {
         };
         info.facts = factory.facts().clone();
         let candidates = tokio::task::spawn_blocking(runtimes::candidates).await.unwrap_or_default();
-        factory.show(runtimes::exposed(&candidates));
-        let tried = candidates.into_iter().map(|runtime| {
+        factory.show(runtimes::exposed(candidates));
+        let tried = candidates.iter().map(|runtime| {
             let factory = &factory;
-            async move { (works(factory, &runtime).await, runtime) }
+            async move { (works(factory, runtime).await, runtime.clone()) }
         });
         let mut runtimes: BTreeMap<&'static str, Runtime> = BTreeMap::new();
         for (works, runtime) in futures::future::join_all(tried).await {

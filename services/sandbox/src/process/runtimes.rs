@@ -5,6 +5,7 @@ use std::{
     io::Read as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
@@ -131,8 +132,13 @@ pub fn of_file(path: &str) -> &'static str {
     KINDS.iter().find(|kind| kind.extensions.contains(&extension)).map_or("python", |kind| kind.name)
 }
 
-/// Every runtime that can be found, several of a kind in the order in which they are preferred.
-pub fn candidates() -> Vec<Runtime> {
+/// Every runtime that can be found, several of a kind in the order in which they are preferred. Looked for once.
+pub fn candidates() -> &'static [Runtime] {
+    static FOUND: LazyLock<Vec<Runtime>> = LazyLock::new(look);
+    &FOUND
+}
+
+fn look() -> Vec<Runtime> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> =
         env::split_paths(&path).chain(["/usr/local/bin".into(), "/usr/bin".into()]).collect();

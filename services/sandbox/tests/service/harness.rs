@@ -54,6 +54,8 @@ pub async fn world_with(test: &str, change: impl FnOnce(&mut Config)) -> Option<
     let mut config = Config {
         sandbox_dir: folder.path().join("sandbox"),
         sandbox_init: Some(PathBuf::from(env!("CARGO_BIN_EXE_sandbox-init"))),
+        // Trying them takes seconds; tests that look at them switch them on.
+        engines_off: devstudio_sandbox::micro::names().map(str::to_owned).into(),
         ..Config::default()
     };
     change(&mut config);
