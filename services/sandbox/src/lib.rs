@@ -123,7 +123,7 @@ impl Sandbox {
             disk_files: 10_000,
             tmp_bytes: 64 * MIB,
         };
-        let factory = Factory::probe(settings.clone()).await;
+        let factory = Box::pin(Factory::probe(settings.clone())).await;
         if let Err(remedy) = &factory {
             tracing::error!(remedy, "programs cannot be isolated here; the engines run and wasm are off");
         }
@@ -149,8 +149,8 @@ impl Sandbox {
         let micros = async {
             if no_micro { Ok(micro::untried(engine::SWITCHED_OFF)) } else { micro::engines(micro).await }
         };
-        let (run, micros) =
-            tokio::join!(process::Process::new(factory.clone(), config.run_min_isolation), micros);
+        let run = process::Process::new(factory.clone(), config.run_min_isolation);
+        let (run, micros) = tokio::join!(Box::pin(run), Box::pin(micros));
         let registry = Registry::default().with(fs_engine::Fs::new(trees.clone())).with(run);
         if let Ok(factory) = &factory {
             factory.keep_armed(config.run_armed.into());
