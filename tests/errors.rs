@@ -5,7 +5,8 @@ use devstudio_proto::{
     auth::v1::{LoginRequest, UpdateUserRequest, auth_service_client::AuthServiceClient},
     llm::v1::{ChatRequest, LoadModelRequest, llm_service_client::LlmServiceClient},
     sandbox::v1::{
-        EditFileRequest, Hunk, Isolation, ReadFileRequest, RunExecRequest, WriteFileRequest,
+        EditFileRequest, Hunk, ImportArchiveRequest, Isolation, ReadFileRequest, RunExecRequest,
+        WriteFileRequest, archive_service_client::ArchiveServiceClient,
         sandbox_service_client::SandboxServiceClient, workspace_service_client::WorkspaceServiceClient,
         write_file_request::Content,
     },
@@ -13,6 +14,7 @@ use devstudio_proto::{
 use serde_json::{Value, json};
 use tonic::Status;
 use tonic_types::StatusExt as _;
+use uuid::Uuid;
 
 use crate::harness::{House, Person, Reply};
 
@@ -189,6 +191,23 @@ async fn paths_sizes_and_versions() {
     told(&dev.call("fs.read", json!({"path": "nowhere"})).await, Reason::NotFound);
     let nowhere = ReadFileRequest { path: "nowhere".into(), ..Default::default() };
     said(&read(&dev, nowhere).await, Reason::NotFound);
+}
+
+#[tokio::test]
+async fn archives_and_terminals() {
+    let dev = House::shared().await.dev().await;
+    let put = dev.http.put(format!("{}/upload", dev.url)).bearer_auth(&dev.credential);
+    let uploaded = Reply::of(put.body("PK, but no archive").send().await.unwrap()).await.ok();
+    let upload_sha256 = uploaded["sha256"].as_str().unwrap().to_owned();
+    let import = json!({"uploadSha256": upload_sha256});
+    told(&dev.call("workspace.import", import).await, Reason::ArchiveInvalid);
+    let mut archives = ArchiveServiceClient::new(dev.channel().await);
+    let import = dev.request(ImportArchiveRequest { upload_sha256, ..Default::default() });
+    said(&archives.import_archive(import).await.unwrap_err(), Reason::ArchiveInvalid);
+    // What takes a stream of messages is no call of the JSON doors.
+    told(&dev.call("terminal.attach", json!({})).await, Reason::NotSupported);
+    told(&dev.call("run.input", json!({"execId": Uuid::nil(), "text": "x"})).await, Reason::NotFound);
+    told(&dev.call("port.open", json!({"port": 8123})).await, Reason::NotFound);
 }
 
 #[tokio::test]
