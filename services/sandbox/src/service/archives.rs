@@ -133,7 +133,10 @@ impl ArchiveService for Archives {
         let workspace_id = self.workspaces.resolve(user_id, &message.workspace_id).await?;
         let snapshot_id = pack::optional_id(&message.snapshot_id, "/snapshotId")?;
         let trees = self.workspaces.trees.clone();
-        let packing = trees.packing(user_id, workspace_id, &below, snapshot_id).await.map_err(status)?;
+        let mut packing = trees.packing(user_id, workspace_id, &below, snapshot_id).await.map_err(status)?;
+        if let Some(folder) = below.as_str().rsplit('/').next().filter(|folder| !folder.is_empty()) {
+            folder.clone_into(&mut packing.name);
+        }
         let format = format(message.format()).unwrap_or(Format::Zip);
         let file_name = file_name(&packing, format);
         let Packing { now, files, folders, .. } = packing;

@@ -48,7 +48,7 @@ pub struct Imported {
 /// What is to be packed.
 #[derive(Debug)]
 pub struct Packing {
-    /// The workspace's name.
+    /// The name of what is packed: the workspace's.
     pub name: String,
     /// When this is.
     pub now: OffsetDateTime,
