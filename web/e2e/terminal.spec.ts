@@ -189,6 +189,12 @@ describe("a terminal", () => {
     await type("yes");
     await expect.poll(() => row(/^y\s*$/).count(), { timeout: patient }).toBeGreaterThan(10);
     await page.getByText("throttled").waitFor();
+    // Two hundred frames of the page under the flood are what is looked at.
+    await page.evaluate(() => new Promise<void>((done) => {
+      let frames = 0;
+      const next = () => { frames += 1; if (frames < 200) requestAnimationFrame(next); else done(); };
+      next();
+    }));
     const pressed = Date.now();
     await page.keyboard.press("Control+c");
     await type("echo back-$((1+1))");
