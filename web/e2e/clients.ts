@@ -2,6 +2,7 @@
 import { createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { AuthService } from "../src/gen/devstudio/auth/v1/auth_pb.ts";
+import { ArchiveService } from "../src/gen/devstudio/sandbox/v1/archive_pb.ts";
 import { LockService } from "../src/gen/devstudio/sandbox/v1/lock_pb.ts";
 import { SnapshotService } from "../src/gen/devstudio/sandbox/v1/snapshot_pb.ts";
 import { TerminalService } from "../src/gen/devstudio/sandbox/v1/terminal_pb.ts";
@@ -15,5 +16,5 @@ export async function clientsOf(baseUrl: string, email: string, password: string
     return next(request);
   };
   const transport = createGrpcWebTransport({ baseUrl, interceptors: [authorize] });
-  return { accessToken, terminals: createClient(TerminalService, transport), files: createClient(WorkspaceService, transport), locks: createClient(LockService, transport), snapshots: createClient(SnapshotService, transport) };
+  return { accessToken, archives: createClient(ArchiveService, transport), terminals: createClient(TerminalService, transport), files: createClient(WorkspaceService, transport), locks: createClient(LockService, transport), snapshots: createClient(SnapshotService, transport) };
 }

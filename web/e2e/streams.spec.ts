@@ -33,7 +33,7 @@ async function work(page: Page): Promise<void> {
   await tab("Logs");
   await page.getByRole("log").getByRole("button").first().waitFor();
   await tab("Code");
-  await page.getByRole("treeitem").first().waitFor();
+  await page.getByRole("button", { name: "New file" }).first().waitFor();
 }
 
 test("two windows that watch tree, log, models and a run hold one WebSocket each, and a further request is answered within a second", async () => {
