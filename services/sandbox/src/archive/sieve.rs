@@ -258,8 +258,8 @@ mod tests {
     #[test]
     fn names_that_lead_out_are_refused_whatever_they_look_like() {
         let order = order(false, "");
-        for name in ["../a", "a/../../b", "a/..", "/etc/passwd", "/tmp/work/a", "C:/a", "c:a", "a\\b", "a\0b"]
-        {
+        let inside = format!("{}/a", crate::fs::WORK_DIR);
+        for name in ["../a", "a/../../b", "a/..", "/etc/passwd", &inside, "C:/a", "c:a", "a\\b", "a\0b"] {
             let error = paths(&order, &[name], &[]).expect_err(name);
             assert!(matches!(error, SandboxError::PathForbidden { .. }), "{name}: {error}");
         }

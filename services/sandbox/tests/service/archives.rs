@@ -6,6 +6,7 @@ use devstudio_proto::sandbox::v1::{
     ExportArchiveResponse, ImportArchiveRequest, ImportArchiveResponse, ImportMode, ListWorkspacesRequest,
     MakeFolderRequest, RestoreSnapshotRequest, WriteFileRequest, write_file_request::Content,
 };
+use devstudio_sandbox::fs::WORK_DIR;
 use tar::EntryType;
 
 use crate::{
@@ -112,7 +113,7 @@ fn hostile() -> Vec<(&'static str, Reason, Vec<u8>, &'static str)> {
         ("zip: up in the middle", Path, named("a/../../evil"), "evil"),
         ("zip: up at the end", Path, named("a/b/.."), ".."),
         ("zip: absolute", Path, named("/etc/cron.d/evil"), "cron"),
-        ("zip: where programs see the workspace", Path, named("/tmp/work/evil"), "evil"),
+        ("zip: where programs see the workspace", Path, named(&format!("{WORK_DIR}/evil")), "evil"),
         ("zip: a drive", Path, named("C:evil"), "C:evil"),
         ("zip: a drive's root", Path, named("c:/evil"), "evil"),
         ("zip: backslashes", Path, named("..\\..\\evil"), "evil"),

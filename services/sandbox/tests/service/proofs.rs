@@ -14,6 +14,7 @@ use devstudio_proto::sandbox::v1::{
     MovePathRequest, RestoreSnapshotRequest, RunExecRequest, RunStatus, StreamExecRequest, WriteFileRequest,
     fs_op::Op, stream_exec_response::Event, write_file_request::Content,
 };
+use devstudio_sandbox::fs::WORK_DIR;
 use futures::future::join_all;
 
 use crate::{
@@ -32,11 +33,12 @@ async fn hostile_paths_are_refused_at_every_door_and_a_byte_too_many_is_403() {
     world.write(anna, "good", "good", None).await.expect("a write");
     let long_name = "x".repeat(256);
     let long_path = "d/".repeat(600);
+    let climbing = format!("{WORK_DIR}/../../etc/shadow");
     let hostile = [
         "../x",
         "a/../../b",
         "/etc/passwd",
-        "/tmp/work/../../etc/shadow",
+        &climbing,
         "/proc/self/environ",
         "a\0b",
         ".devstudio-run.py",
