@@ -12,6 +12,7 @@ export interface Target { url: string; email: string; password: string }
 
 const ROUNDS = Number(process.env["FIGURES_ROUNDS"] ?? 5);
 const ENTRIES = 10_000;
+const FOLDERS = 100;
 const LINES = 500_000;
 const BATCH = 5_000;
 const FILE_BYTES = 524_288;
@@ -85,7 +86,7 @@ async function tree(browser: Browser, target: Target): Promise<Figure[]> {
   const clients = await clientsOf(target.url, target.email, target.password);
   const { workspaceId } = await clients.files.createWorkspace({ name: `Figures ${Date.now().toString(36)}` });
   // Its quota is ten thousand files; what is measured is entries, folders among them.
-  const paths = Array.from({ length: ENTRIES - 100 }, (_, i) => `folder${String(i % 100).padStart(2, "0")}/file${String(i).padStart(5, "0")}.txt`);
+  const paths = Array.from({ length: ENTRIES - FOLDERS }, (_, i) => `folder${String(i % FOLDERS).padStart(2, "0")}/file${String(i).padStart(5, "0")}.txt`);
   const archive = tarOf(paths.map((path) => ({ path, content: Buffer.alloc(0) })));
   const uploaded = await fetch(`${target.url}/upload`, { method: "PUT", headers: { authorization: `Bearer ${clients.accessToken}` }, body: new Uint8Array(archive) });
   const { sha256 } = (await uploaded.json()) as { sha256: string };
@@ -97,7 +98,8 @@ async function tree(browser: Browser, target: Target): Promise<Figure[]> {
     const { context, page } = await enter(browser, target);
     await page.goto(`${target.url}/code?ws=${workspaceId}`);
     await page.locator("[role=treeitem]").first().waitFor();
-    // All folders are open, so that all rows are there to be drawn.
+    // All folders are open, so that all rows are there to be drawn; first all of them must have come.
+    await page.waitForFunction((least) => (document.querySelector("[role=tree]")?.clientHeight ?? 0) >= least, FOLDERS * 20);
     await page.locator("[role=treeitem]").first().focus();
     await page.keyboard.press("*");
     await page.locator("[role=treeitem][aria-level='2']").first().waitFor();

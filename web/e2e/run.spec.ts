@@ -1,8 +1,8 @@
 // The Run tab's talk with programs, on the server or the double: input while they run, problems with their places,
 // two outputs beside each other, ports.
-import { AxeBuilder } from "@axe-core/playwright";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { faults, settled, views } from "./axe.ts";
 import { launch, open, signIn, type View } from "./browser.ts";
 import { clientsOf } from "./clients.ts";
 
@@ -110,22 +110,14 @@ describe("a run", () => {
   });
 });
 
-const views: View[] = [
-  { width: 1440, theme: "NeonCyberNight", locale: "en" },
-  { width: 1280, theme: "SerialSteel", locale: "de" },
-  { width: 390, theme: "NeonCyberNight", locale: "de" },
-  { width: 390, theme: "SerialSteel", locale: "en" },
-];
 test.each(views)("axe finds nothing serious in the Run tab's new parts ($width, $theme)", async (view) => {
   await leave();
   await enter(view);
   const phone = view.width < 768;
   const found: string[] = [];
   const check = async (name: string) => {
-    await page.waitForFunction(() => !document.querySelector(".late") && document.getAnimations().every((a) => a.playState !== "running" || a.effect?.getTiming().iterations === Infinity));
-    const { violations } = await new AxeBuilder({ page }).analyze();
-    for (const v of violations.filter((x) => x.impact === "serious" || x.impact === "critical")) found.push(`${name} ${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 200)).join(" | ")}`);
-    if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) found.push(`${name} is wider than the window`);
+    await settled(page);
+    found.push(...await faults(page, name));
   };
   if (phone) await page.locator("summary").filter({ hasText: /^(Eingabe|Input)/ }).click();
   await page.getByRole("switch").click();

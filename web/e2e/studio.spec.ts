@@ -1,18 +1,12 @@
 // What a person meets besides the main job, against the double: conflicts, drafts, roles, lost connections, axe in every view.
-import { AxeBuilder } from "@axe-core/playwright";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { clientsOf } from "./clients.ts";
 import { tarOf } from "./double/uploads.ts";
+import { faults, settled, views } from "./axe.ts";
 import { launch, open, signIn, type View } from "./browser.ts";
 
 const server = inject("server");
-const views: View[] = [
-  { width: 1440, theme: "NeonCyberNight", locale: "en" },
-  { width: 1280, theme: "SerialSteel", locale: "de" },
-  { width: 390, theme: "NeonCyberNight", locale: "de" },
-  { width: 390, theme: "SerialSteel", locale: "en" },
-];
 let browser: Browser;
 beforeAll(async () => { browser = await launch(); });
 afterAll(() => browser.close());
@@ -101,9 +95,7 @@ describe.skipIf(server.real)("the Studio", () => {
     const phone = view.width < 768;
     const found: string[] = [];
     const check = async (name: string) => {
-      const { violations } = await new AxeBuilder({ page }).exclude(".monaco-editor").exclude(".monaco-diff-editor").analyze();
-      for (const v of violations.filter((x) => x.impact === "serious" || x.impact === "critical")) found.push(`${name} ${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 200)).join(" | ")}`);
-      if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) found.push(`${name} is wider than the window`);
+      found.push(...await faults(page, name, ".monaco-editor", ".monaco-diff-editor"));
     };
     await page.goto(`${server.url}/code?path=src/primes.py`);
     await page.getByText(/^(Gesperrt von|Locked by) coder-1$/).first().waitFor();
@@ -278,10 +270,8 @@ describe.skipIf(server.real)("the Studio", () => {
     for (const [path, content] of Object.entries(paths)) {
       await page.goto(server.url + path);
       await page.locator(content).first().waitFor({ state: "attached" });
-      await page.waitForFunction(() => !document.querySelector(".late") && document.getAnimations().every((a) => a.playState !== "running" || a.effect?.getTiming().iterations === Infinity));
-      const { violations } = await new AxeBuilder({ page }).exclude(".monaco-editor").analyze();
-      for (const v of violations.filter((x) => x.impact === "serious" || x.impact === "critical")) found.push(`${path} ${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 140)).join(" | ")}`);
-      if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) found.push(`${path} is wider than the window`);
+      await settled(page);
+      found.push(...await faults(page, path, ".monaco-editor"));
       if ((await page.locator("h1").count()) !== 1) found.push(`${path} has not exactly one h1`);
     }
     expect(found).toEqual([]);

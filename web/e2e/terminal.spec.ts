@@ -1,7 +1,7 @@
 // Terminals as a person meets them, on the server or the double: shells, files, reloads, cuts, floods, ports.
-import { AxeBuilder } from "@axe-core/playwright";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { faults, views } from "./axe.ts";
 import { launch, open, signIn, type View } from "./browser.ts";
 import { clientsOf } from "./clients.ts";
 
@@ -347,12 +347,6 @@ describe("where something is missing", () => {
   });
 });
 
-const views: View[] = [
-  { width: 1440, theme: "NeonCyberNight", locale: "en" },
-  { width: 1280, theme: "SerialSteel", locale: "de" },
-  { width: 390, theme: "NeonCyberNight", locale: "de" },
-  { width: 390, theme: "SerialSteel", locale: "en" },
-];
 test.each(views)("axe finds nothing serious in a terminal's states ($width, $theme)", async (view) => {
   await leave();
   await enter(view);
@@ -365,9 +359,7 @@ test.each(views)("axe finds nothing serious in a terminal's states ($width, $the
   });
   const found: string[] = [];
   const check = async (name: string) => {
-    const { violations } = await new AxeBuilder({ page }).analyze();
-    for (const v of violations.filter((x) => x.impact === "serious" || x.impact === "critical")) found.push(`${name} ${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 200)).join(" | ")}`);
-    if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) found.push(`${name} is wider than the window`);
+    found.push(...await faults(page, name));
     if ((await page.locator("h1").count()) !== 1) found.push(`${name} has not exactly one h1`);
   };
   await page.goto(`${server.url}/terminal?ws=${workspaceId}`);

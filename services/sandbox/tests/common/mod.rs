@@ -19,6 +19,7 @@ use devstudio_sandbox::{
     engine::{Engine, Isolation, Job, Outcome, Program, View},
     process::{
         Factory, Process, Settings,
+        changes::Change,
         pump::{Event, Sink, Stream},
     },
 };
@@ -92,6 +93,21 @@ pub fn node(code: &str) -> Job {
     job(Program::Code(code.to_owned()), "node")
 }
 
+/// How a Python program looks about: what a folder holds, what a file says, whether it can be written; refusals by name.
+pub const LOOKING: &str = r"
+import os, json
+def ls(p):
+    try: return sorted(os.listdir(p))
+    except OSError as e: return type(e).__name__
+def cat(p):
+    try: return open(p).read()
+    except OSError as e: return type(e).__name__
+def write(p):
+    try:
+        open(p, 'w').write('x'); return 'WRITTEN'
+    except OSError: return 'no'
+";
+
 /// A folder that stands for a workspace's working copy.
 pub fn workspace(files: &[(&str, &str)]) -> (tempfile::TempDir, View) {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -122,6 +138,18 @@ impl Ran {
     /// Its output as it is.
     pub fn stdout_bytes(&self) -> Vec<u8> {
         self.bytes(Stream::Stdout)
+    }
+
+    /// What it changed, a word each: written with its size, removed, or rejected with the reason.
+    pub fn changes(&self) -> Vec<String> {
+        let changes = self.outcome.changes.iter();
+        changes
+            .map(|change| match change {
+                Change::Written(path, content) => format!("w {path} {}", content.len()),
+                Change::Removed(path) => format!("r {path}"),
+                Change::Rejected { path, why } => format!("x {path} {why}"),
+            })
+            .collect()
     }
 
     fn bytes(&self, wanted: Stream) -> Vec<u8> {

@@ -15,7 +15,7 @@ use devstudio_sandbox::{
 use crate::{
     code,
     common::{
-        pids_with, processes_with,
+        LOOKING, pids_with, processes_with,
         proof::{counts, figure, in_a_process_of_its_own},
         run, settings, until, workspace,
     },
@@ -247,17 +247,6 @@ except OSError: print('no')
 async fn nothing_of_the_host_is_visible_from_gvisor() {
     let Some(engine) = gvisor("nothing_of_the_host_is_visible_from_gvisor").await else { return };
     let text = r"
-import os, json
-def ls(p):
-    try: return sorted(os.listdir(p))
-    except OSError as e: return type(e).__name__
-def cat(p):
-    try: return open(p).read()
-    except OSError as e: return type(e).__name__
-def write(p):
-    try:
-        open(p, 'w').write('x'); return 'WRITTEN'
-    except OSError: return 'no'
 print(json.dumps({
     'env': sorted(os.environ), 'pids': len([p for p in ls('/proc') if p.isdigit()]),
     'host': cat('/etc/hostname').strip(), 'passwd': cat('/etc/passwd').count('\n'),
@@ -268,7 +257,7 @@ print(json.dumps({
     'kernel': 'gVisor' in cat('/proc/version') or os.uname().release,
     'mounts': [l for l in cat('/proc/self/mountinfo').split('\n') if '/bundles/' in l or 'devstudio' in l],
 }))";
-    let ran = run(&*engine, &code("python", text)).await;
+    let ran = run(&*engine, &code("python", &format!("{LOOKING}{text}"))).await;
     let seen: serde_json::Value = serde_json::from_str(&ran.stdout).expect(&ran.stderr);
     assert_eq!(seen["env"], serde_json::json!(["HOME", "LANG", "PATH", "TZ"]), "{seen}");
     assert_eq!(seen["pids"], 1, "{seen}");

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use devstudio_sandbox::{
     engine::{Engine as _, Isolation, Status},
-    process::changes::Change,
 };
 
 use crate::{
@@ -139,16 +138,7 @@ async fn the_workspace_is_seen_and_what_changes_comes_back() {
     job.view = Some(view);
     let ran = run(&*engine, &job).await;
     assert_eq!(ran.stdout, "one two\n", "{ran:?}");
-    let names: Vec<String> = ran
-        .outcome
-        .changes
-        .iter()
-        .map(|change| match change {
-            Change::Written(path, content) => format!("w {path} {}", content.len()),
-            Change::Removed(path) => format!("r {path}"),
-            Change::Rejected { path, why } => format!("x {path} {why}"),
-        })
-        .collect();
+    let names = ran.changes();
     for wanted in
         ["w a.txt 3", "w new.txt 1", "r gone.txt", "x link SYMLINK_FORBIDDEN", "x big FILE_TOO_LARGE"]
     {

@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixListener;
 
-use crate::common::{proof::figure, python, run, run_engine};
+use crate::common::{LOOKING, proof::figure, python, run, run_engine};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_network_is_reached() {
@@ -73,17 +73,6 @@ print('own loopback works')
 async fn nothing_of_the_host_is_visible() {
     let Some(engine) = run_engine("nothing_of_the_host_is_visible").await else { return };
     let code = r"
-import os, json
-def ls(p):
-    try: return sorted(os.listdir(p))
-    except OSError as e: return type(e).__name__
-def cat(p):
-    try: return open(p).read()
-    except OSError as e: return type(e).__name__
-def write(p):
-    try:
-        open(p, 'w').write('x'); return 'WRITTEN'
-    except OSError: return 'no'
 print(json.dumps({
     'env': sorted(os.environ), 'pids': [p for p in ls('/proc') if p.isdigit()],
     'host': cat('/etc/hostname').strip(), 'user': (os.getuid(), os.getgid(), os.getgroups()),
@@ -99,7 +88,7 @@ print(json.dumps({
 }))";
     // A secret in the service's own environment and an open file are what must not be inherited.
     let _open = std::fs::File::open("/etc/passwd").expect("a file");
-    let ran = run(&*engine, &python(code)).await;
+    let ran = run(&*engine, &python(&format!("{LOOKING}{code}"))).await;
     let seen: serde_json::Value = serde_json::from_str(&ran.stdout).expect(&ran.stderr);
     assert_eq!(seen["env"], serde_json::json!(["HOME", "LANG", "PATH", "TZ"]), "{seen}");
     assert_eq!(seen["pids"], serde_json::json!(["1", "2"]), "{seen}");

@@ -6,7 +6,7 @@ use devstudio_sandbox::{
     SandboxError,
     engine::{Engine as _, Isolation, Program, Status},
     fs::WORK_DIR,
-    process::{changes::Change, pump::Event},
+    process::pump::Event,
 };
 
 use crate::{
@@ -113,16 +113,7 @@ async fn changes_of_the_workspace_come_back_and_tricks_are_refused() {
     job.view = Some(view);
     let ran = run(&*engine, &job).await;
     assert_eq!((ran.stdout.as_str(), ran.outcome.status), ("one two\n", Status::Succeeded), "{ran:?}");
-    let mut seen: Vec<String> = ran
-        .outcome
-        .changes
-        .iter()
-        .map(|change| match change {
-            Change::Written(path, content) => format!("w {path} {}", content.len()),
-            Change::Removed(path) => format!("r {path}"),
-            Change::Rejected { path, why } => format!("x {path} {why}"),
-        })
-        .collect();
+    let mut seen = ran.changes();
     seen.sort();
     assert_eq!(
         seen,
