@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use devstudio_sandbox::{
-    engine::{Engine as _, Isolation, Status},
-};
+use devstudio_sandbox::engine::{Engine as _, Isolation, Status};
 
 use crate::{
     code,
