@@ -379,7 +379,7 @@ test("places are taken back one by one and written at once, and a taken back one
   await expect.poll(() => stored("hunks.txt")).toBe(after.replace("line 40 and a half\n", ""));
   await dialog.getByRole("button", { name: "Take all back" }).click();
   await expect.poll(() => stored("hunks.txt")).toBe(before);
-  await dialog.getByRole("button", { name: "Keep all" }).isDisabled();
+  await expect.poll(() => dialog.getByRole("button", { name: "Keep all" }).isDisabled()).toBe(true);
   await page.keyboard.press("Escape");
   await line(page, "line 5").waitFor();
 });

@@ -101,7 +101,7 @@ describe("a terminal", () => {
     await toldSize();
   });
 
-  test("shows in the tree within a second what is written in it", async () => {
+  test("stores within a second what is written in it, and shows it in the tree", async () => {
     await openTerminal();
     await type("echo ready-$((1+1))");
     await answer("ready-2");
@@ -110,6 +110,8 @@ describe("a terminal", () => {
     const from = Date.now();
     await expect.poll(async () => (await clients.files.listFiles({ workspaceId })).entries.map((entry) => entry.path), { timeout: 3_000, interval: 50 }).toContain("made.txt");
     expect(Date.now() - from).toBeLessThan(1_000);
+    await page.getByRole("navigation", { name: "Tabs" }).getByRole("link", { name: "Code" }).click();
+    await page.getByRole("treeitem", { name: /^made\.txt/ }).waitFor();
   });
 
   test("names a file that is too large for the workspace", async () => {
@@ -221,6 +223,28 @@ describe("a terminal", () => {
     if (server.real) return;
     await type("kill -9 $$");
     await page.getByRole("status").getByText("Ended by signal 9.").waitFor();
+  });
+
+  test("leaves nothing behind when the last one is closed", async () => {
+    const attached: string[] = [];
+    page.on("websocket", (socket) => { if (socket.url().includes("/stream/terminal/")) attached.push(/terminal\/([0-9a-f-]{36})/.exec(socket.url())?.[1] ?? ""); });
+    const first = await openTerminal();
+    // The list takes its time, so that what is drawn before it comes anew is seen.
+    await page.route("**/ListTerminals", async (route) => {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await route.continue();
+    });
+    await page.evaluate(() => new MutationObserver(() => { if (document.body.textContent.includes("This terminal no longer exists")) document.body.dataset["gone"] = "said"; }).observe(document.body, { childList: true, subtree: true, characterData: true }));
+    await page.getByRole("group", { name: "Terminals" }).getByRole("button", { name: /^Close / }).click();
+    await page.getByRole("heading", { name: "No terminal yet" }).waitFor();
+    await expect.poll(() => new URL(page.url()).pathname).toBe("/terminal");
+    // The way to the second one is the longer one: an attachment to the first would stand before it.
+    await page.getByRole("button", { name: "Open terminal" }).click();
+    await page.waitForURL(/\/terminal\/[0-9a-f-]{36}/);
+    await row(/\S/).first().waitFor();
+    const second = /terminal\/([0-9a-f-]{36})/.exec(page.url())?.[1];
+    expect(attached).toEqual([first, second]);
+    expect(await page.evaluate(() => document.body.dataset["gone"])).toBeUndefined();
   });
 
   test("is searched, and the keyboard alone leads in and out", async () => {

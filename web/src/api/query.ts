@@ -2,7 +2,7 @@
 import { createConnectQueryKey } from "@connectrpc/connect-query";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { QueryClient } from "@tanstack/react-query";
-import type { DescMessage, DescMethodUnary } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -16,4 +16,11 @@ export function refetch(...methods: DescMethodUnary<DescMessage, DescMessage>[])
     void queryClient.invalidateQueries({ queryKey: createConnectQueryKey({ schema, cardinality: "finite" }) });
     void queryClient.invalidateQueries({ queryKey: createConnectQueryKey({ schema, cardinality: "infinite" }) });
   }
+}
+
+/** Changes an answer that is known, until it is asked for again. One that is under way is dropped: it would bring back the old state. */
+export async function amend<I extends DescMessage, O extends DescMessage>(schema: DescMethodUnary<I, O>, input: MessageInitShape<I>, change: (known: MessageShape<O>) => MessageShape<O>): Promise<void> {
+  const filter = { queryKey: createConnectQueryKey({ schema, input, cardinality: "finite" }) };
+  await queryClient.cancelQueries(filter);
+  queryClient.setQueriesData<MessageShape<O>>(filter, (known) => known && change(known));
 }

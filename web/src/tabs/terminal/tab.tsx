@@ -5,6 +5,7 @@ import { useParams } from "@tanstack/react-router";
 import { ArrowLeft, ArrowRight, Copy, Eraser, Plus, Search, SquareTerminal, X } from "lucide-react";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { explain, reasonOf } from "../../api/errors";
+import { amend } from "../../api/query";
 import { terminals as client } from "../../api/terminals";
 import { PortService, TerminalService, TerminalState, type Terminal } from "../../gen/devstudio/sandbox/v1/terminal_pb";
 import { WorkspaceService } from "../../gen/devstudio/sandbox/v1/workspace_pb";
@@ -37,16 +38,27 @@ export default function TerminalTab() {
 function Terminals({ workspaceId }: { workspaceId: string }) {
   const { terminalId = "" } = useParams({ strict: false }) as { terminalId?: string };
   const list = useQuery(TerminalService.method.listTerminals, { workspaceId }, { refetchInterval: 10_000 });
-  const [closing, setClosing] = useState<Terminal | null>(null);
+  const [closing, setClosing] = useState<{ terminal: Terminal; name: string } | null>(null);
+  /** The closed one that the address still names, for the moment until it does not. */
+  const [closed, setClosed] = useState("");
   const [opening, setOpening] = useState(false);
   const [searching, setSearching] = useState(false);
   const room = useRef<HTMLDivElement>(null);
+  /** The address as it is now, for answers that come late; null once the person is somewhere else. */
+  const address = useRef<string | null>(null);
   const all = useMemo(() => list.data?.terminals ?? [], [list.data]);
   const active = all.find((terminal) => terminal.terminalId === terminalId);
   const session = active && sessionOf(active);
   const ports = useQuery(PortService.method.listPorts, { workspaceId }, { refetchInterval: 10_000, enabled: all.length > 0 });
   const show = (id: string, replace = false) => go(id ? `/terminal/${id}` : "/terminal", {}, replace);
 
+  useEffect(() => {
+    address.current = terminalId;
+    return () => {
+      address.current = null;
+      setClosed("");
+    };
+  }, [terminalId]);
   useEffect(() => {
     if (!list.data) return;
     keepOnly(workspaceId, list.data.terminals);
@@ -77,22 +89,25 @@ function Terminals({ workspaceId }: { workspaceId: string }) {
       if (!terminal) return;
       sessionOf(terminal, true);
       await list.refetch();
-      show(terminal.terminalId);
+      if (address.current !== null) show(terminal.terminalId);
     });
     setOpening(false);
   };
-  const close = async (terminal: Terminal) => {
-    await client.closeTerminal({ terminalId: terminal.terminalId });
-    forget(terminal.terminalId);
-    const at = all.indexOf(terminal);
-    const rest = all.filter((other) => other !== terminal);
-    if (terminal.terminalId === terminalId) show(rest[Math.min(at, rest.length - 1)]?.terminalId ?? "", true);
+  const close = async ({ terminalId: id }: Terminal) => {
+    await client.closeTerminal({ terminalId: id });
+    setClosed(id);
+    const at = all.findIndex((other) => other.terminalId === id);
+    const rest = all.filter((other) => other.terminalId !== id);
+    // Out of the list first: whatever is drawn of it would attach to it anew.
+    await amend(TerminalService.method.listTerminals, { workspaceId }, (known) => ({ ...known, terminals: known.terminals.filter((other) => other.terminalId !== id) }));
+    forget(id);
+    if (address.current === id) show(rest[Math.min(at, rest.length - 1)]?.terminalId ?? "", true);
     await list.refetch();
   };
   const askToClose = (terminal: Terminal) => {
     const own = sessionOf(terminal);
     const runs = terminal.state === TerminalState.RUNNING && own.view.getState().end === null;
-    if (runs && (own.typed || own.ring().kept > 2_048)) setClosing(terminal);
+    if (runs && (own.typed || own.ring().kept > 2_048)) setClosing({ terminal, name: nameOf(terminal, all) });
     else void tried(() => close(terminal));
   };
   const step = (by: number) => {
@@ -121,7 +136,7 @@ function Terminals({ workspaceId }: { workspaceId: string }) {
       {all.length > 0 && <Strip terminals={all} active={active} names={(terminal) => nameOf(terminal, all)} opening={opening} onShow={show} onClose={askToClose} onNew={() => void open()} onSearch={() => setSearching(true)} />}
       {session && active ? (
         <TerminalScreen key={active.terminalId} session={session} ports={(ports.data?.ports ?? []).filter((port) => port.terminalId === active.terminalId).map((port) => port.port)} searching={searching} onSearch={setSearching} onNew={() => void open()} onClose={() => askToClose(active)} />
-      ) : terminalId !== "" && !list.isFetching ? (
+      ) : terminalId !== "" && terminalId !== closed && !list.isFetching ? (
         <Blank title={m.terminal_gone()} about={m.terminal_gone_about()}>
           {all.length > 0 && <Button onClick={() => show("")}>{m.terminal_other()}</Button>}
           <Button tone="primary" icon={Plus} busy={opening} onClick={() => void open()}>{m.terminal_new()}</Button>
@@ -134,10 +149,10 @@ function Terminals({ workspaceId }: { workspaceId: string }) {
       <Confirm
         open={closing !== null}
         onClose={() => setClosing(null)}
-        title={m.terminal_close_title({ name: closing ? nameOf(closing, all) : "" })}
+        title={m.terminal_close_title({ name: closing?.name ?? "" })}
         about={m.terminal_close_about()}
         verb={m.terminal_close()}
-        onConfirm={async () => { if (closing) await close(closing); }}
+        onConfirm={async () => { if (closing) await close(closing.terminal); }}
       />
     </div>
   );
@@ -155,7 +170,7 @@ function Blank({ title, about, children }: { title: string; about: string; child
 
 /** A terminal's name; one that has none is counted. */
 function nameOf(terminal: Terminal, all: Terminal[]): string {
-  return terminal.title || m.terminal_named({ number: String(all.indexOf(terminal) + 1) });
+  return terminal.title || m.terminal_named({ number: String(all.findIndex((other) => other.terminalId === terminal.terminalId) + 1) });
 }
 
 /** The size that a new terminal will have, so that its program need not be told another one at once. */
