@@ -4,11 +4,12 @@ import { useRef } from "react";
 import { explain, reasonOf } from "../../api/errors";
 import { WorkspaceService, type ReadFileResponse } from "../../gen/devstudio/sandbox/v1/workspace_pb";
 import { here } from "../../lib/place";
+import { useWorkbench } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { FaultLine } from "../../ui/fault";
 import { Waiting } from "../../ui/tag";
 import Diff, { Sides } from "./diff";
-import { offerText, storeText, useFiles } from "./files";
+import { isUnsaved, offerText, storeText, useFiles } from "./files";
 import { HunkDiff } from "./hunk-diff";
 import { tell } from "./snapshot-actions";
 
@@ -34,7 +35,8 @@ export function FileDiffView({ path, snapshotId, onLeave }: { path: string; snap
 }
 
 function Resolvable({ path, then, now, onLeave }: { path: string; then: string; now: ReadFileResponse; onLeave: () => void }) {
-  const dirty = useFiles((s) => s.files[path]?.dirty ?? false);
+  const drafts = useWorkbench((w) => w.drafts);
+  const dirty = useFiles((s) => isUnsaved(path, s.files, drafts));
   const stored = useRef({ text: textOf(now), version: now.version });
   const resolve = async (text: string) => {
     const { text: base, version } = stored.current;

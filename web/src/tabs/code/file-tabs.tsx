@@ -8,7 +8,7 @@ import { m } from "../../paraglide/messages";
 import { copyText } from "../../ui/copy";
 import { cx } from "../../ui/cx";
 import { MenuItem, MenuLine, menuBox } from "../../ui/menu";
-import { useFiles } from "./files";
+import { isUnsaved, useFiles } from "./files";
 import type { TreeState } from "./live-tree";
 import { lockInTheWay } from "./locks";
 import { nameOf } from "./rows";
@@ -32,7 +32,7 @@ export function FileTabs({ side, right, split, focused, tree, userId, actions }:
     <div className="flex min-w-0 flex-1 overflow-x-auto [scrollbar-width:none]" role="group" aria-label={split ? (right ? m.split_files_right() : m.split_files_left()) : m.open_files()}>
       {open.map((path) => {
         const name = nameOf(path);
-        const dirty = files[path]?.dirty ?? path in drafts;
+        const dirty = isUnsaved(path, files, drafts);
         const on = path === active;
         return (
           <div key={path} className={cx("group relative flex shrink-0 items-center border-r border-line", on ? "bg-editor" : "bg-panel")}>

@@ -51,6 +51,9 @@ addEventListener("pagehide", () => {
   flushKept();
 });
 
+/** Something of a file is not saved: typed into it, or kept as a draft of one that is not loaded. */
+export const isUnsaved = (path: string, files: Record<string, FileState>, drafts: Record<string, unknown>): boolean => files[path]?.dirty ?? path in drafts;
+
 export const modelOf = (path: string) => opened.get(path)?.model;
 /** Where one was in a file on this side, or else on the other. */
 export function viewOf(path: string, right: boolean): monaco.editor.ICodeEditorViewState | null {

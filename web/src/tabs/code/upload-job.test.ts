@@ -52,6 +52,36 @@ test("a stopped upload sends no further file, and says so of those that waited",
   expect(upload.items.slice(4).map((item) => item.state)).toEqual(["cancelled", "cancelled"]);
 });
 
+test("stopped, then replaced: what is there is replaced, and can be stopped again", async () => {
+  const put: string[] = [];
+  const upload = job(["there", "b", "c", "d", "e"], (path, _content, replace, signal) => {
+    put.push(path);
+    if (path === "there") return replace ? Promise.resolve() : Promise.reject(new Error("there"));
+    return new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(new Error("stopped"))));
+  });
+  const ended = upload.start();
+  await expect.poll(() => put.length).toBe(5);
+  upload.cancel();
+  await ended;
+  await upload.replace(upload.items.filter((item) => item.state === "taken"));
+  expect([upload.items[0]?.state, upload.busy]).toEqual(["done", false]);
+  const again = upload.replace(upload.items.slice(1, 2));
+  await expect.poll(() => put.length).toBe(7);
+  upload.cancel();
+  await again;
+  expect(upload.busy).toBe(false);
+});
+
+test("stopped at once and started again, as React does when it tries an effect, it sends every file once", async () => {
+  const sent: string[] = [];
+  const upload = job(["a", "b", "c", "d", "e", "f"], async (path) => void sent.push(path));
+  const first = upload.start();
+  upload.cancel();
+  await Promise.all([first, upload.start()]);
+  expect(sent.toSorted()).toEqual(["a", "b", "c", "d", "e", "f"]);
+  expect(upload.items.map((item) => item.state)).toEqual(Array.from({ length: 6 }, () => "done"));
+});
+
 test("an empty folder is made", async () => {
   const made: unknown[] = [];
   await new UploadJob([{ path: "empty", file: null }], 10, String, async (path, content) => void made.push(path, content), judge).start();

@@ -16,7 +16,7 @@ export class UploadJob {
   readonly items: Item[];
   private version = 0;
   private running = 0;
-  private readonly control = new AbortController();
+  private control = new AbortController();
   private readonly listeners = new Set<() => void>();
 
   constructor(files: Dropped[], private readonly limit: number, private readonly tooLarge: (size: number) => string, private readonly put: Put, private readonly judge: Judge) {
@@ -31,14 +31,13 @@ export class UploadJob {
   get busy(): boolean { return this.running > 0; }
   count(state: State): number { return this.items.filter((item) => item.state === state).length; }
 
-  /** Sends what waits. */
+  /** Sends everything; after a stop, what that kept back. */
   start(): Promise<void> {
-    return this.send(this.items.filter((item) => item.state === "waiting"), false);
+    return this.send(this.items.filter((item) => item.state === "waiting" || item.state === "cancelled"), false);
   }
 
   /** Sends files that are there already in place of those. */
   replace(items: Item[]): Promise<void> {
-    for (const item of items) item.state = "waiting";
     return this.send(items, true);
   }
 
@@ -50,9 +49,13 @@ export class UploadJob {
   }
 
   private async send(items: Item[], replace: boolean): Promise<void> {
+    // What was stopped stays so for what it was sending; the next begins anew.
+    if (this.control.signal.aborted) this.control = new AbortController();
+    const { signal } = this.control;
+    for (const item of items) item.state = "waiting";
     let next = 0;
     const line = async () => {
-      for (let item = items[next++]; item && !this.control.signal.aborted; item = items[next++]) await this.one(item, replace);
+      for (let item = items[next++]; item && !signal.aborted; item = items[next++]) await this.one(item, replace, signal);
     };
     this.running += 1;
     this.tell();
@@ -61,15 +64,19 @@ export class UploadJob {
     this.tell();
   }
 
-  private async one(item: Item, replace: boolean): Promise<void> {
+  private async one(item: Item, replace: boolean, signal: AbortSignal): Promise<void> {
     const { file, path } = item;
     try {
       if (file && file.size > this.limit) Object.assign(item, { state: "failed", why: this.tooLarge(file.size) });
       else {
-        await this.put(path, file && new Uint8Array(await file.arrayBuffer()), replace, this.control.signal);
+        const content = file && new Uint8Array(await file.arrayBuffer());
+        if (signal.aborted) return;
+        await this.put(path, content, replace, signal);
         Object.assign(item, { state: "done", why: "" });
       }
     } catch (cause) {
+      // It may be under way again by now.
+      if (signal !== this.control.signal) return;
       Object.assign(item, this.judge(cause));
     }
     this.tell();

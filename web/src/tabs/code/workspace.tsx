@@ -18,7 +18,7 @@ import { Conflict } from "./conflict";
 import { editorAction } from "./editor";
 import { EditorSide } from "./editor-side";
 import type { TabActions } from "./file-tabs";
-import { dropFile, followChanges, loadFile, saveFile, useFiles } from "./files";
+import { dropFile, followChanges, isUnsaved, loadFile, saveFile, useFiles } from "./files";
 import type { TreeState } from "./live-tree";
 import { BottomPanel } from "./panel";
 import { foldersAbove, nameOf } from "./rows";
@@ -57,7 +57,7 @@ export default function Workspace({ tree }: { tree: TreeState }) {
     if (!isOpen(useWorkbench.getState(), path)) dropFile(path);
   };
   /** Closing would lose what was typed: it is not saved, and not open on the other side. */
-  const loses = (path: string) => (useFiles.getState().files[path]?.dirty ?? path in useWorkbench.getState().drafts) && !useWorkbench.getState().other?.open.includes(path);
+  const loses = (path: string) => isUnsaved(path, useFiles.getState().files, useWorkbench.getState().drafts) && !useWorkbench.getState().other?.open.includes(path);
   const close = (path: string) => (loses(path) ? setClosing(path) : shut(path));
   const closeOthers = (path: string) => {
     const others = useWorkbench.getState().open.filter((p) => p !== path);

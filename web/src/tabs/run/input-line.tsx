@@ -13,10 +13,11 @@ export function InputLine() {
   const [back, setBack] = useState(0);
   const send = async () => {
     const line = text;
-    if (!(await tried(() => writeRun(line)))) return;
+    // At once, so that what is typed meanwhile stays and a second Enter sends no second time.
     setText("");
     setBack(0);
-    if (line !== "") setSent([line, ...sent.filter((other) => other !== line)].slice(0, 50));
+    if (!(await tried(() => writeRun(line)))) return setText((now) => now || line);
+    if (line !== "") setSent((before) => [line, ...before.filter((other) => other !== line)].slice(0, 50));
   };
   const recall = (by: number) => {
     const next = Math.max(0, Math.min(sent.length, back + by));
