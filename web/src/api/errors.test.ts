@@ -66,3 +66,8 @@ test("stopping is not a failure", () => {
   expect(wasCancelled(new ConnectError("stop", Code.Canceled))).toBe(true);
   expect(wasCancelled(new ConnectError("no", Code.Internal))).toBe(false);
 });
+
+test("a file of the person's machine that cannot be read is no mistake of DevStudio", () => {
+  const fault = explain(new DOMException("gone", "NotFoundError"));
+  expect([fault.reason, fault.title]).toEqual(["UNREADABLE", "A file or folder could not be read."]);
+});

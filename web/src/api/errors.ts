@@ -104,6 +104,7 @@ function wordsOf(reason: string, d: Record<string, string>, seconds: number, raw
     case "UPSTREAM_UNAVAILABLE": return { title: m.err_service_title({ service: serviceName(d["service"] ?? "") }), meaning: m.err_costs_nothing(), action: m.err_service_action() };
     case "DEADLINE": return { title: m.err_deadline_title(), action: m.err_service_action() };
     case "CANCELLED": return { title: m.err_cancelled_title() };
+    case "UNREADABLE": return { title: m.err_unreadable_title(), action: m.err_unreadable_action() };
     case "UNREACHABLE": return { title: m.err_unreachable_title(), meaning: m.err_unreachable_meaning(), action: m.err_unreachable_action() };
     default: return undefined;
   }
@@ -114,6 +115,8 @@ function withoutReason(error: ConnectError): string {
   if (error.code === Code.DeadlineExceeded) return "DEADLINE";
   if (error.code === Code.Unauthenticated) return "TOKEN_INVALID";
   if (error.code === Code.Unimplemented) return "UNKNOWN_METHOD";
+  // What the browser says of a file or folder of the person's machine.
+  if (error.cause instanceof DOMException && ["NotReadableError", "NotFoundError", "EncodingError"].includes(error.cause.name)) return "UNREADABLE";
   if (error.code === Code.Unavailable || (error.code === Code.Unknown && error.cause instanceof TypeError)) return "UNREACHABLE";
   return "INTERNAL";
 }

@@ -130,7 +130,7 @@ test("a long output is read in little time", () => {
 });
 
 test("a place in the sandbox is found among the workspace's files", () => {
-  const files = ["main.py", "src/main.py", "src/lib/a.rs"];
+  const files = new Set(["main.py", "src/main.py", "src/lib/a.rs"]);
   expect(fileOf("/workspace/src/main.py", files)).toBe("src/main.py");
   expect(fileOf("./main.py", files)).toBe("main.py");
   expect(fileOf("file:///ws/1/src/lib/a.rs", files)).toBe("src/lib/a.rs");

@@ -3,20 +3,23 @@
 /** A complaint about a place in a file. Columns count from 1; 1 also where none was told. */
 export interface Problem { severity: "error" | "warning"; path: string; line: number; column: number; message: string; source: string }
 
-const MOST = 200;
+/** So many lines of an output are worth reading, from its end. */
+export const LINES_READ = 5_000;
+/** More complaints than these are not listed. */
+export const MOST_PROBLEMS = 200;
 const escapes = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g; // oxlint-disable-line no-control-regex
 
 /** A text without its terminal colours and titles. */
 export const bare = (text: string): string => text.replace(escapes, "");
 
-interface Reader { lines: string[]; found: Problem[] }
+interface Reader { lines: string[]; found: Map<string, Problem> }
 /** Reads at a line; gives how many lines it took, 0 for none. */
 type Rule = (reader: Reader, at: number) => number;
 
-/** The complaints of an output, in their order, each once. */
+/** The complaints of an output, in their order, each once; where there are very many, the first ones. */
 export function parseProblems(output: string): Problem[] {
-  const reader: Reader = { lines: bare(output).split(/\r?\n/), found: [] };
-  for (let at = 0; at < reader.lines.length && reader.found.length < MOST;) {
+  const reader: Reader = { lines: bare(output).split(/\r?\n/), found: new Map() };
+  for (let at = 0; at < reader.lines.length && reader.found.size < MOST_PROBLEMS;) {
     let took = 0;
     for (const rule of rules) {
       took = rule(reader, at);
@@ -24,23 +27,26 @@ export function parseProblems(output: string): Problem[] {
     }
     at += Math.max(1, took);
   }
-  const seen = new Set<string>();
-  return reader.found.filter((p) => {
-    const key = `${p.path}:${p.line}:${p.column}:${p.message}`;
-    return !seen.has(key) && seen.add(key);
-  });
+  return [...reader.found.values()];
 }
 
 /** The file of the workspace that a path in an output means; programs see it at a place of their own. */
-export function fileOf(path: string, files: Iterable<string>): string | undefined {
-  const clean = path.replace(/^file:\/\//, "").replace(/^\.\//, "");
-  let best: string | undefined;
-  for (const file of files) if ((clean === file || clean.endsWith(`/${file}`)) && file.length > (best?.length ?? 0)) best = file;
-  return best;
+export function fileOf(path: string, files: ReadonlySet<string>): string | undefined {
+  let end = path.replace(/^file:\/\//, "").replace(/^\.\//, "");
+  // The longest end that is a file.
+  while (!files.has(end)) {
+    const slash = end.indexOf("/");
+    if (slash < 0) return undefined;
+    end = end.slice(slash + 1);
+  }
+  return end;
 }
 
-const add = (reader: Reader, source: string, severity: Problem["severity"], path: string, line: string | number, column: string | number | undefined, message: string) =>
-  reader.found.push({ source, severity, path: path.replace(/^file:\/\//, ""), line: Number(line), column: Math.max(1, Number(column ?? 1)), message: message.trim() });
+function add({ found }: Reader, source: string, severity: Problem["severity"], told: string, line: string | number, column: string | number | undefined, message: string): void {
+  const problem: Problem = { source, severity, path: told.replace(/^file:\/\//, ""), line: Number(line), column: Math.max(1, Number(column ?? 1)), message: message.trim() };
+  const key = `${problem.path}:${problem.line}:${problem.column}:${problem.message}`;
+  if (!found.has(key)) found.set(key, problem);
+}
 const level = (word: string): Problem["severity"] => (/warn/i.test(word) ? "warning" : "error");
 
 /** `error[E0308]: mismatched types`, and below ` --> src/main.rs:4:18`. */

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState, type DragEvent } from "react";
 import { askImport, isArchive } from "../../lib/archives";
 import { m } from "../../paraglide/messages";
 import { toast } from "../../ui/toast";
+import { tried } from "../../ui/tried";
 import { filesOfDrop } from "./dropped";
 import { dropTarget } from "./rows";
 import { moveInto } from "./tree-actions";
@@ -51,7 +52,11 @@ export function useTreeDrag({ onUpload, onOpen }: Options) {
     if (path) return void moveInto(path, folder);
     const [first, second] = event.dataTransfer.files;
     if (first && !second && isArchive(first.name)) return askImport(folder, first);
-    void filesOfDrop(event.dataTransfer).then((files) => (files.length > 0 ? onUpload({ folder, files }) : toast.info(m.code_upload_none())));
+    void tried(async () => {
+      const files = await filesOfDrop(event.dataTransfer);
+      if (files.length > 0) onUpload({ folder, files });
+      else toast.info(m.code_upload_none());
+    });
   };
   const start = (path: string) => (event: DragEvent) => {
     dragged.current = path;

@@ -5,14 +5,14 @@ import { useMemo } from "react";
 import { explain } from "../../api/errors";
 import { SandboxService, type GetRunResponse } from "../../gen/devstudio/sandbox/v1/run_pb";
 import { runEnd } from "../../lib/engines";
-import { ago, number, span } from "../../lib/format";
+import { ago, bytes, number, span } from "../../lib/format";
 import { m } from "../../paraglide/messages";
 import { Button } from "../../ui/button";
 import { cx } from "../../ui/cx";
 import { Dialog, DialogBody } from "../../ui/dialog";
 import { FaultLine } from "../../ui/fault";
 import { Tag, Waiting } from "../../ui/tag";
-import { difference, type Row } from "./difference";
+import { binaryBytes, difference, sameBytes, type Row } from "./difference";
 
 const MOST_ROWS = 3_000;
 
@@ -32,11 +32,15 @@ export default function Compare({ ids: [a, b], onClose }: { ids: [string, string
 }
 
 function Both({ runs: [before, after] }: { runs: [GetRunResponse, GetRunResponse] }) {
-  const found = useMemo(() => difference(outputOf(before), outputOf(after)), [before, after]);
+  const binary = [before, after].some(({ result }) => result && binaryBytes(result) > 0);
+  const found = useMemo(() => (binary ? null : difference(outputOf(before), outputOf(after))), [binary, before, after]);
+  const same = useMemo(() => (binary ? before.result !== undefined && after.result !== undefined && sameBytes(before.result, after.result) : found !== null && found.added + found.removed === 0), [binary, found, before, after]);
+  const cut = [before, after].some(({ result }) => result?.truncated);
+  const told = same ? m.run_compare_same() : binary ? m.run_compare_bytes() : !found ? m.run_compare_far() : m.run_compare_counts({ added: number(found.added), removed: number(found.removed) });
   return (
     <>
       <div className="mb-3 grid gap-2 tab:grid-cols-2"><Head of={before} sign="−" /><Head of={after} sign="+" /></div>
-      <p role="status" className="mb-2 text-xs">{!found ? m.run_compare_far() : found.added + found.removed === 0 ? m.run_compare_same() : m.run_compare_counts({ added: number(found.added), removed: number(found.removed) })}</p>
+      <p role="status" className="mb-2 text-xs">{told}{cut && <span className="text-warn"> {m.output_truncated()}</span>}</p>
       {found && found.rows.length > 0 && (
         <div role="region" tabIndex={0} data-inset aria-label={m.output()} className="font-code min-h-24 overflow-auto rounded-ctl border border-line-2 bg-editor py-1.5 text-code">
           <div className="min-w-max">{found.rows.slice(0, MOST_ROWS).map((row, i) => <Line key={i} row={row} />)}</div>
@@ -47,14 +51,18 @@ function Both({ runs: [before, after] }: { runs: [GetRunResponse, GetRunResponse
   );
 }
 
-function Head({ of: { run }, sign }: { of: GetRunResponse; sign: string }) {
+function Head({ of: { run, result }, sign }: { of: GetRunResponse; sign: string }) {
   const end = runEnd(run?.status ?? 0, run?.exitCode ?? 0);
+  const binary = result ? binaryBytes(result) : 0;
   return (
-    <div className="flex min-w-0 items-center gap-2.5 rounded-ctl border border-line-2 bg-raised px-3 py-2">
-      <span aria-hidden className={cx("font-code font-semibold", sign === "+" ? "text-add-fg" : "text-del-fg")}>{sign}</span>
-      <Tag tone={end.tone}>{end.word}</Tag>
-      <span className="font-code min-w-0 flex-1 truncate text-code text-fg" title={run?.title}>{run?.title}</span>
-      <span className="nums shrink-0 text-xs text-fg-3">{[run?.status ? span(run.wallMs) : "", run?.startedAt ? ago(timestampMs(run.startedAt)) : ""].filter(Boolean).join(" · ")}</span>
+    <div className="min-w-0">
+      <div className="flex min-w-0 items-center gap-2.5 rounded-ctl border border-line-2 bg-raised px-3 py-2">
+        <span aria-hidden className={cx("font-code font-semibold", sign === "+" ? "text-add-fg" : "text-del-fg")}>{sign}</span>
+        <Tag tone={end.tone}>{end.word}</Tag>
+        <span className="font-code min-w-0 flex-1 truncate text-code text-fg" title={run?.title}>{run?.title}</span>
+        <span className="nums shrink-0 text-xs text-fg-3">{[run?.status ? span(run.wallMs) : "", run?.startedAt ? ago(timestampMs(run.startedAt)) : ""].filter(Boolean).join(" · ")}</span>
+      </div>
+      {binary > 0 && <p className="px-3 pt-1 text-xs">{m.output_binary({ size: bytes(binary) })}</p>}
     </div>
   );
 }

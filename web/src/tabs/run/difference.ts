@@ -1,5 +1,6 @@
 // The difference of two outputs, line by line, with what is equal folded away.
 import { diffLines } from "diff";
+import type { RunExecResponse } from "../../gen/devstudio/sandbox/v1/run_pb";
 import { bare } from "../../lib/problems";
 
 /** A line of both or of one, or a fold of equal ones. */
@@ -31,3 +32,15 @@ export function difference(before: string, after: string): Difference | null {
 
 /** Without colours, and with an end at the last line, so that its lack is no difference. */
 const whole = (text: string): string => bare(text).replaceAll("\r\n", "\n").replace(/([^\n])$/, "$1\n");
+
+type Outputs = Pick<RunExecResponse, "stdout" | "stderr" | "stdoutData" | "stderrData">;
+/** How much of a run's outputs is not text. */
+export const binaryBytes = ({ stdoutData, stderrData }: Outputs): number => stdoutData.length + stderrData.length;
+
+/** Two runs wrote the same, byte by byte. */
+export function sameBytes(a: Outputs, b: Outputs): boolean {
+  const encoder = new TextEncoder();
+  const bytes = (text: string, data: Uint8Array) => (data.length > 0 ? data : encoder.encode(text));
+  const same = (one: Uint8Array, two: Uint8Array) => one.length === two.length && one.every((byte, i) => byte === two[i]);
+  return same(bytes(a.stdout, a.stdoutData), bytes(b.stdout, b.stdoutData)) && same(bytes(a.stderr, a.stderrData), bytes(b.stderr, b.stderrData));
+}

@@ -8,7 +8,7 @@ import { PortService } from "../../gen/devstudio/sandbox/v1/terminal_pb";
 import { isolationName, runEnd } from "../../lib/engines";
 import { bytes, span } from "../../lib/format";
 import { go } from "../../lib/nav";
-import { parseProblems, type Problem } from "../../lib/problems";
+import { LINES_READ, MOST_PROBLEMS, parseProblems, type Problem } from "../../lib/problems";
 import { stopRun, type Line } from "../../lib/runs";
 import { m } from "../../paraglide/messages";
 import { Output } from "../../ui/ansi";
@@ -27,7 +27,7 @@ interface Props { title: string; execId: string; traceId?: string; lines: Line[]
 export function Result({ title, execId, traceId, lines, running, startedAt, isolation, result, fault, memoryLimit, inputOpen, stored, onAgain, onHistory }: Props) {
   const elapsed = useElapsed(startedAt, running);
   const end = runEnd(running ? RunStatus.UNSPECIFIED : (result?.status ?? RunStatus.CANCELLED), result?.exitCode ?? 0);
-  const problems = useProblems(lines, running);
+  const { problems, cut } = useProblems(lines, running);
   const open = useRunPorts(execId, running);
   const text = lines.filter((line) => line.stream !== "in").map((line) => line.text).join("\n");
   const wallMs = result?.wallMs ?? elapsed;
@@ -60,7 +60,7 @@ export function Result({ title, execId, traceId, lines, running, startedAt, isol
       <PortChips workspaceId={open.workspaceId} ports={open.ports} />
       {!running && !fault && lines.length === 0 ? <p className="flex-1 p-4 text-sm">{m.output_empty()}</p> : <Output lines={lines} label={m.output()} times={!stored} />}
       {inputOpen && <InputLine />}
-      {!fault && (result || problems.length > 0) && <Details problems={problems} result={result} />}
+      {!fault && (result || problems.length > 0) && <Details problems={problems} cut={cut} result={result} />}
     </>
   );
 }
@@ -74,8 +74,8 @@ function Figure({ name, value, most, tone, phoneHidden }: { name: string; value:
   );
 }
 
-/** What the output complains about; while the program runs it is looked at once a second. */
-function useProblems(lines: Line[], running: boolean): Problem[] {
+/** What the output complains about, and whether there may be more; while the program runs it is looked at once a second. */
+function useProblems(lines: Line[], running: boolean): { problems: Problem[]; cut: boolean } {
   const [now, setNow] = useState(lines);
   const latest = useRef(lines);
   useEffect(() => { latest.current = lines; });
@@ -84,7 +84,11 @@ function useProblems(lines: Line[], running: boolean): Problem[] {
     const timer = setInterval(() => setNow(latest.current), 1_000);
     return () => clearInterval(timer);
   }, [running, running ? null : lines]); // oxlint-disable-line react-hooks/exhaustive-deps
-  return useMemo(() => (["err", "out"] as const).flatMap((stream) => parseProblems(now.filter((line) => line.stream === stream).slice(-5_000).map((line) => line.text).join("\n"))), [now]);
+  return useMemo(() => {
+    const outputs = (["err", "out"] as const).map((stream) => now.filter((line) => line.stream === stream));
+    const found = outputs.map((output) => parseProblems(output.slice(-LINES_READ).map((line) => line.text).join("\n")));
+    return { problems: found.flat(), cut: outputs.some((output) => output.length > LINES_READ) || found.some((some) => some.length >= MOST_PROBLEMS) };
+  }, [now]);
 }
 
 /** Ports that the running program listens on. */

@@ -1,7 +1,6 @@
 // Keys that a phone's keyboard does not have; Ctrl and Alt hold for the next sign.
 import { useStore } from "zustand";
 import { m } from "../../paraglide/messages";
-import { cx } from "../../ui/cx";
 import { arrow, withHeld } from "./bytes";
 import type { Session } from "./session";
 
@@ -16,6 +15,7 @@ export default function KeyRow({ session }: { session: Session }) {
     if (ctrl || alt) session.view.setState({ ctrl: false, alt: false });
   };
   const move = (letter: "A" | "B" | "C" | "D") => send(arrow(letter, session.screen.modes.applicationCursorKeysMode));
+  const arrows = [["D", "←", m.terminal_key_left()], ["A", "↑", m.terminal_key_up()], ["B", "↓", m.terminal_key_down()], ["C", "→", m.terminal_key_right()]] as const;
   const plain = (name: string, text: string, label = name) => <button key={name} type="button" aria-label={label} onPointerDown={stay} onClick={() => send(text)} className={key}>{name}</button>;
   return (
     <div role="group" aria-label={m.terminal_key_row()} className="flex shrink-0 gap-1.5 overflow-x-auto border-t border-line bg-panel px-2 py-2 [scrollbar-width:none]">
@@ -23,7 +23,7 @@ export default function KeyRow({ session }: { session: Session }) {
       {plain("Tab", "\t")}
       <button type="button" aria-pressed={ctrl} onPointerDown={stay} onClick={() => session.view.setState({ ctrl: !ctrl })} className={key}>{m.key_ctrl()}</button>
       <button type="button" aria-pressed={alt} onPointerDown={stay} onClick={() => session.view.setState({ alt: !alt })} className={key}>Alt</button>
-      {(["D", "A", "B", "C"] as const).map((letter, i) => <button key={letter} type="button" aria-label={["ArrowLeft", "ArrowUp", "ArrowDown", "ArrowRight"][i]} onPointerDown={stay} onClick={() => move(letter)} className={cx(key)}>{"←↑↓→"[i]}</button>)}
+      {arrows.map(([letter, sign, label]) => <button key={letter} type="button" aria-label={label} onPointerDown={stay} onClick={() => move(letter)} className={key}>{sign}</button>)}
       {["|", "/", "~", "-"].map((sign) => plain(sign, sign))}
     </div>
   );
