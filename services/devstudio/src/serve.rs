@@ -29,7 +29,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
@@ -137,7 +137,7 @@ pub async fn run(args: Args, paths: &Paths, telemetry: &telemetry::Config) -> an
         }
     }
 
-    let stop = CancellationToken::new();
+    let (stop, endings) = (CancellationToken::new(), TaskTracker::new());
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status("", ServingStatus::NotServing).await;
     let mut routes = Routes::new(health);
@@ -145,7 +145,7 @@ pub async fn run(args: Args, paths: &Paths, telemetry: &telemetry::Config) -> an
     for service in own.iter().copied().filter(|service| *service != Service::Edge) {
         let pool = pool(&args, service)?;
         databases.push((service, pool.clone()));
-        routes = merge(routes, service_routes(service, pool, &mesh, &args, paths, &stop).await?);
+        routes = merge(routes, service_routes(service, pool, &mesh, &args, paths, (&stop, &endings)).await?);
     }
     let router = server::guarded(routes, keys);
     for service in own.iter().copied() {
@@ -205,6 +205,10 @@ pub async fn run(args: Args, paths: &Paths, telemetry: &telemetry::Config) -> an
     while edge.join_next().await.is_some() {}
     stop.cancel();
     while serving.join_next().await.is_some() {}
+    endings.close();
+    if tokio::time::timeout(DRAIN, endings.wait()).await.is_err() {
+        tracing::warn!(left = endings.len(), "not everything could be brought to its end in time");
+    }
     ended
 }
 
@@ -224,7 +228,7 @@ async fn service_routes(
     mesh: &Mesh,
     args: &Args,
     paths: &Paths,
-    stop: &CancellationToken,
+    (stop, endings): (&CancellationToken, &TaskTracker),
 ) -> anyhow::Result<Routes> {
     let (mesh, clock) = (mesh.seen_by(service), Clock::system());
     Ok(match service {
@@ -243,8 +247,8 @@ async fn service_routes(
         }
         Service::Sandbox => {
             let (config, log) = (args.sandbox.clone(), Some(Log::start(service, &mesh)));
-            let (data_dir, stop) = (paths.data.clone(), stop.clone());
-            let deps = devstudio_sandbox::Deps { pool, clock, config, log, data_dir, stop };
+            let (data_dir, stop, endings) = (paths.data.clone(), stop.clone(), endings.clone());
+            let deps = devstudio_sandbox::Deps { pool, clock, config, log, data_dir, stop, endings };
             devstudio_sandbox::routes(deps).await.context("start the sandbox")?
         }
         Service::Edge | Service::Llm => Routes::default(),

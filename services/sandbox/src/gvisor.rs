@@ -20,6 +20,7 @@ use tokio::{process::Command, sync::Notify};
 
 pub use self::bundle::View;
 use crate::{
+    blocking,
     engine::{Facts, Isolation, Job, Outcome, Status},
     error::{Doing as _, SandboxError},
     fs::{private_folder, remove_tree},
@@ -74,6 +75,8 @@ struct Container {
     id: String,
     bundle: PathBuf,
     group: Option<Group>,
+    /// It is gone; its folders are left.
+    deleted: bool,
 }
 
 impl Drop for Gvisor {
@@ -86,10 +89,12 @@ impl Drop for Gvisor {
 impl Drop for Container {
     fn drop(&mut self) {
         let (runsc, id, bundle) = (self.runsc.clone(), self.id.clone(), self.bundle.clone());
-        let group = self.group.take();
+        let (group, deleted) = (self.group.take(), self.deleted);
         // Deleting waits for processes to end, and this may be a thread that must not wait.
         std::thread::spawn(move || {
-            runsc.delete(&id, group);
+            if !deleted {
+                runsc.delete(&id, group);
+            }
             runsc.forget(&id, &bundle);
         });
     }
@@ -243,10 +248,11 @@ impl Gvisor {
             self.cgroups.create(&id, self.bounds(USUAL_MEMORY_BYTES)).doing("making control groups")?;
         let bundle = self.bundles.join(&id);
         private_folder(&bundle)?;
-        let container = Container { runsc: self.runsc.clone(), id, bundle: bundle.clone(), group };
+        let container =
+            Container { runsc: self.runsc.clone(), id, bundle: bundle.clone(), group, deleted: false };
         let view = View::new(bundle, None, None);
         let config = bundle::config(&self.expose, self.processes, self.disk_bytes, &view);
-        blocking(move || view.make(&config)).await?;
+        blocking(move || view.make(&config)).await??;
         let child = self.start(&container)?;
         Ok(Armed { container, child })
     }
@@ -284,9 +290,9 @@ impl Gvisor {
         let view = blocking(move || {
             view.fill()?;
             view.order(&ordered, &argv)?;
-            Ok(view)
+            Ok::<_, SandboxError>(view)
         })
-        .await?;
+        .await??;
 
         sink.start(None).await;
         let started = Instant::now();
@@ -307,11 +313,8 @@ impl Gvisor {
             // Without its container nobody writes to the pipes any more.
             let _ = child.start_kill();
             let (runsc, id, group) = (self.runsc.clone(), container.id.clone(), container.group.take());
-            blocking(move || {
-                runsc.delete(&id, group);
-                Ok(())
-            })
-            .await?;
+            blocking(move || runsc.delete(&id, group)).await?;
+            container.deleted = true;
             let _ = child.wait().await;
             Ok::<_, SandboxError>((end?, wall))
         };
@@ -329,7 +332,7 @@ impl Gvisor {
         };
         let ((status, exit_code, signal, message), wall) = watched?;
         let changes: Vec<Change> = match job.view {
-            Some(_) => blocking(move || view.changes()).await?,
+            Some(_) => blocking(move || view.changes()).await??,
             None => Vec::new(),
         };
         Ok(Outcome {
@@ -413,19 +416,13 @@ impl Gvisor {
                     }
                     // Not on this thread: a program may have made very many files.
                     let disk = view.disk();
-                    if blocking(move || Ok(disk.used_bytes())).await? > self.disk_bytes {
+                    if blocking(move || disk.used_bytes()).await? > self.disk_bytes {
                         return Ok((Status::Signaled, -1, libc::SIGXFSZ, "the program was ended: its disk is full"));
                     }
                 }
             }
         }
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SandboxError> + Send + 'static,
-) -> Result<T, SandboxError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| SandboxError::Internal(error.to_string()))?
 }
 
 /// A job that does nothing, to try the engine with.

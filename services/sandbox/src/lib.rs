@@ -44,7 +44,7 @@ use devstudio_proto::sandbox::v1::{
 };
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{codec::CompressionEncoding, service::Routes};
 
 pub use config::Config;
@@ -90,8 +90,10 @@ pub struct Deps {
     pub log: Option<Log>,
     /// The instance's data; its hash keeps instances of one machine apart.
     pub data_dir: PathBuf,
-    /// Ends watches when the process stops: they would hold up its end. Runs may finish.
+    /// Ends watches and terminals when the process stops: they would hold up its end. Runs may finish.
     pub stop: CancellationToken,
+    /// What the process waits for before it is gone: terminals that bring their last changes to the workspaces.
+    pub endings: TaskTracker,
 }
 
 /// The sandbox of this process.
@@ -106,7 +108,7 @@ pub struct Sandbox {
 impl Sandbox {
     /// Finds out what this machine offers, by trying it, and starts. Needs no database yet.
     pub async fn start(deps: Deps) -> Result<Self, SandboxError> {
-        let Deps { pool, clock, config, log, data_dir, stop } = deps;
+        let Deps { pool, clock, config, log, data_dir, stop, endings } = deps;
         let instance = instance_of(&data_dir);
         let folder = instance_folder(&config.sandbox_dir, &instance)?;
         let init_program = match &config.sandbox_init {
@@ -134,7 +136,7 @@ impl Sandbox {
             files: config.workspace_files.into(),
             workspaces: config.workspaces,
         };
-        let trees = Trees::new(store.clone(), clock.clone(), stop, folder.join("ws"), owner, quota)?;
+        let trees = Trees::new(store.clone(), clock.clone(), stop.clone(), folder.join("ws"), owner, quota)?;
         if let Ok(factory) = &factory {
             factory.find_copies_in(folder.join("ws"));
         }
@@ -169,6 +171,8 @@ impl Sandbox {
                 disk_bytes: u64::from(config.terminal_disk_mib) * MIB,
                 ring_bytes: 1024 * 1024,
             },
+            stop,
+            endings,
         });
         let registry = registry.with(wasm::Wasm::new(factory, wasm)?);
         let micros = micros?;
@@ -240,12 +244,6 @@ impl Sandbox {
     pub fn engines(&self) -> &Registry {
         self.dispatcher.registry()
     }
-
-    /// Cancels all runs and terminals: the service goes.
-    pub fn stop(&self) {
-        self.terminals.close_all();
-        self.dispatcher.cancel_all();
-    }
 }
 
 /// Starts the sandbox and answers its routes.
@@ -253,20 +251,26 @@ pub async fn routes(deps: Deps) -> Result<Routes, SandboxError> {
     Ok(Sandbox::start(deps).await?.routes())
 }
 
+/// Does work for a processor or a disk off the async workers.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, SandboxError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| SandboxError::Internal(error.to_string()))
+}
+
 async fn sweep(dispatcher: Dispatcher, uploads: Uploads, keep: time::Duration) {
+    // At the start the database may not be there yet; later that is worth a word.
+    let mut before = false;
     loop {
-        let swept = async {
-            dispatcher.sweep(keep).await?;
-            uploads.sweep().await.map(drop)
-        };
-        let wait = match swept.await {
-            Ok(()) => SWEEP_EVERY,
-            Err(error) => {
-                tracing::debug!(%error, "old runs could not be swept yet");
-                SWEEP_AGAIN
-            }
-        };
-        tokio::time::sleep(wait).await;
+        let (runs, parts) = tokio::join!(dispatcher.sweep(keep), uploads.sweep());
+        let failed = runs.err().or(parts.err());
+        match &failed {
+            Some(error) if before => tracing::warn!(%error, "what is old could not be swept; trying again"),
+            Some(error) => tracing::debug!(%error, "what is old could not be swept yet"),
+            None => {}
+        }
+        before |= failed.is_none();
+        tokio::time::sleep(if failed.is_none() { SWEEP_EVERY } else { SWEEP_AGAIN }).await;
     }
 }
 

@@ -251,11 +251,6 @@ impl Dispatcher {
         .collect()
     }
 
-    /// Ends all runs: the service goes.
-    pub fn cancel_all(&self) {
-        self.running().values().for_each(|live| live.cancel.cancel());
-    }
-
     /// Checks a request and starts its run. What happens goes to `watcher`, where there is one.
     pub async fn start(
         &self,

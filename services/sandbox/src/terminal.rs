@@ -10,7 +10,7 @@ mod mirror;
 mod ring;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -23,7 +23,7 @@ use devstudio_kit::{
 };
 use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 pub use self::{
@@ -74,6 +74,10 @@ pub struct Deps {
     pub log: Option<Log>,
     /// Their limits.
     pub limits: Limits,
+    /// Ends them all: the process stops.
+    pub stop: CancellationToken,
+    /// Waits for their ends, which bring what was changed in them to the workspaces.
+    pub endings: TaskTracker,
 }
 
 /// What to open.
@@ -161,8 +165,8 @@ struct Shared {
     ring: Ring,
     asides: watch::Sender<Aside>,
     typed: mpsc::Sender<Bytes>,
-    /// The terminal, for its size.
-    pty: OwnedFd,
+    /// The terminal, for its size, until its program has ended.
+    pty: Mutex<Option<OwnedFd>>,
     readers: Mutex<Readers>,
     /// Somebody came, left, or has shown more.
     moved: Notify,
@@ -189,6 +193,10 @@ struct Window {
 }
 
 impl Shared {
+    fn pty(&self) -> MutexGuard<'_, Option<OwnedFd>> {
+        self.pty.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     fn readers(&self) -> MutexGuard<'_, Readers> {
         self.readers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -200,7 +208,32 @@ pub struct Terminals(Arc<Inner>);
 
 struct Inner {
     deps: Deps,
-    open: Mutex<HashMap<Uuid, Arc<Shared>>>,
+    open: Mutex<Open>,
+}
+
+/// The terminals, and how many of each person are about to be.
+#[derive(Default)]
+struct Open {
+    terminals: HashMap<Uuid, Arc<Shared>>,
+    coming: HashMap<Uuid, usize>,
+}
+
+/// A terminal that is about to be, counted until this is dropped.
+struct Place<'a> {
+    of: &'a Terminals,
+    user_id: Uuid,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut open = self.of.open_ones();
+        if let Entry::Occupied(mut coming) = open.coming.entry(self.user_id) {
+            *coming.get_mut() -= 1;
+            if *coming.get() == 0 {
+                coming.remove();
+            }
+        }
+    }
 }
 
 impl Terminals {
@@ -209,13 +242,13 @@ impl Terminals {
         Self(Arc::new(Inner { deps, open: Mutex::default() }))
     }
 
-    fn open_ones(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Shared>>> {
+    fn open_ones(&self) -> MutexGuard<'_, Open> {
         self.0.open.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn find(&self, user_id: Uuid, terminal_id: Uuid) -> Result<Arc<Shared>, SandboxError> {
         let open = self.open_ones();
-        let found = open.get(&terminal_id).filter(|terminal| terminal.user_id == user_id);
+        let found = open.terminals.get(&terminal_id).filter(|terminal| terminal.user_id == user_id);
         found.cloned().ok_or(SandboxError::NotFound { what: "terminal" })
     }
 
@@ -236,7 +269,7 @@ impl Terminals {
             });
         }
         let workspace_id = trees.resolve(user_id, wish.workspace_id).await?;
-        self.make_room(user_id)?;
+        let _place = self.place(user_id)?;
         let argv = if wish.command.is_empty() { shell() } else { wish.command };
         let program = argv.first().map_or("", |program| program.rsplit('/').next().unwrap_or(program));
         let (program, size) = (program.to_owned(), size(wish.size));
@@ -265,10 +298,10 @@ impl Terminals {
             ring: Ring::new(limits.ring_bytes),
             asides: watch::Sender::default(),
             typed,
-            pty: running.terminal.try_clone().doing("opening a terminal")?,
+            pty: Mutex::new(Some(running.terminal.try_clone().doing("opening a terminal")?)),
             readers: Mutex::new(Readers { next: 0, shown: HashMap::new(), size, alone_since: now }),
             moved: Notify::new(),
-            close: CancellationToken::new(),
+            close: self.0.deps.stop.child_token(),
             ended: CancellationToken::new(),
         });
         let mirror = mirror::Mirror::new(
@@ -283,9 +316,9 @@ impl Terminals {
         let watched = factory.watched(limits.memory_bytes);
         let (this, for_task, idle, clock) = (self.clone(), shared.clone(), limits.idle, clock.clone());
         let active = Active::of("terminal");
-        self.open_ones().insert(shared.terminal_id, shared.clone());
+        self.open_ones().terminals.insert(shared.terminal_id, shared.clone());
         self.tell(&shared, Level::Info, "terminal opened");
-        tokio::spawn(async move {
+        self.0.deps.endings.spawn(async move {
             let ended = keeper.keep(watched, idle, &clock).await;
             drop((active, lease));
             let level = if ended.status == Status::Succeeded { Level::Info } else { Level::Warn };
@@ -295,21 +328,26 @@ impl Terminals {
         Ok(self.seen(&shared))
     }
 
-    /// Forgets terminals that ended long ago, then refuses one too many.
-    fn make_room(&self, user_id: Uuid) -> Result<(), SandboxError> {
-        let now = self.0.deps.clock.now();
+    /// Takes a place for one more, or refuses it. Forgets terminals that ended long ago, and the oldest of too many.
+    fn place(&self, user_id: Uuid) -> Result<Place<'_>, SandboxError> {
+        let (now, most) = (self.0.deps.clock.now(), self.0.deps.limits.most);
         let mut open = self.open_ones();
-        open.retain(|_, terminal| {
-            terminal.asides.borrow().ended.is_none_or(|ended| now - ended.at < KEEP_ENDED)
-        });
-        let most = self.0.deps.limits.most;
-        let own = open.values().filter(|terminal| terminal.user_id == user_id);
-        let running = own.filter(|terminal| terminal.asides.borrow().ended.is_none()).count();
+        let Open { terminals, coming } = &mut *open;
+        let ended = |terminal: &Shared| terminal.asides.borrow().ended.map(|ended| ended.at);
+        terminals.retain(|_, terminal| ended(terminal).is_none_or(|at| now - at < KEEP_ENDED));
+        let own = || terminals.iter().filter(|(_, terminal)| terminal.user_id == user_id);
+        let mut over: Vec<_> = own().filter_map(|(id, terminal)| Some((ended(terminal)?, *id))).collect();
+        let running = own().count() - over.len() + coming.get(&user_id).copied().unwrap_or_default();
+        over.sort();
+        for (_, id) in over.iter().rev().skip(most) {
+            terminals.remove(id);
+        }
         if running >= most {
             let (limit, used) = (most as u64, running as u64);
             return Err(SandboxError::QuotaExceeded { unit: "terminals", limit, used });
         }
-        Ok(())
+        *coming.entry(user_id).or_default() += 1;
+        Ok(Place { of: self, user_id })
     }
 
     fn tell(&self, terminal: &Shared, level: Level, what: &str) {
@@ -348,7 +386,7 @@ impl Terminals {
         let own = |terminal: &&Arc<Shared>| {
             terminal.user_id == user_id && workspace_id.is_none_or(|wanted| wanted == terminal.workspace_id)
         };
-        let found: Vec<Arc<Shared>> = self.open_ones().values().filter(own).cloned().collect();
+        let found: Vec<Arc<Shared>> = self.open_ones().terminals.values().filter(own).cloned().collect();
         let mut seen: Vec<Seen> = found.iter().map(|terminal| self.seen(terminal)).collect();
         seen.sort_by_key(|seen| (seen.opened_at, seen.terminal_id));
         seen
@@ -358,19 +396,15 @@ impl Terminals {
     pub fn close(&self, user_id: Uuid, terminal_id: Uuid) -> Result<(), SandboxError> {
         let terminal = self.find(user_id, terminal_id)?;
         terminal.close.cancel();
-        self.open_ones().remove(&terminal_id);
+        self.open_ones().terminals.remove(&terminal_id);
         Ok(())
-    }
-
-    /// Ends all: the service goes.
-    pub fn close_all(&self) {
-        self.open_ones().values().for_each(|terminal| terminal.close.cancel());
     }
 
     /// The person's terminals whose ports can be reached: id, workspace, and how.
     pub fn reachable(&self, user_id: Uuid) -> Vec<(Uuid, Uuid, Dialer)> {
         let open = self.open_ones();
         let running = open
+            .terminals
             .values()
             .filter(|terminal| terminal.user_id == user_id && terminal.asides.borrow().ended.is_none());
         running

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::{
+    blocking,
     error::{Doing as _, SandboxError},
     store::{Hash, Store, uploads::Upload},
 };
@@ -159,11 +160,4 @@ impl Drop for Receiving {
             }
         });
     }
-}
-
-/// Does work for a processor or a disk off the async workers.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, SandboxError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| SandboxError::Internal(error.to_string()))
 }

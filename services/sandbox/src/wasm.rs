@@ -14,7 +14,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -26,6 +26,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::order::Verdict;
 use crate::{
+    blocking,
     engine::{Engine, EngineInfo, Isolation, Job, Outcome, Program, Status},
     error::SandboxError,
     fs::{Jail, JailPath},
@@ -101,7 +102,7 @@ impl Wasm {
 
     /// A worker was started beforehand and waits for its order.
     pub fn worker_waits(&self) -> bool {
-        self.inner.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).is_some()
+        self.inner.waiting().is_some()
     }
 
     /// How long the module that ended last took for its store, its instance and its call, as its worker says; without
@@ -111,10 +112,11 @@ impl Wasm {
     }
 
     async fn execute(&self, job: &Job, sink: &mut Sink) -> Result<Outcome, SandboxError> {
-        let module = self.module(job)?;
+        let module = self.module(job).await?;
         let remedy = || SandboxError::EngineDisabled { remedy: self.info.remedy.clone() };
         let factory = self.inner.factory.as_ref().ok_or_else(remedy)?;
-        let cached = self.inner.cached(&module);
+        let (inner, hashed) = (self.inner.clone(), module.clone());
+        let cached = blocking(move || inner.cached(&hashed)).await?;
         let compiled = tokio::fs::read(&cached).await.unwrap_or_default();
         let input = self.order(job, &module, &compiled);
         let running = match self.inner.take(job) {
@@ -137,7 +139,8 @@ impl Wasm {
             self.inner.spent_micros.store(spent.as_micros() as u64, Ordering::Relaxed);
         }
         if let (Some(code), true) = (report.compiled, compiled.is_empty()) {
-            self.inner.keep(&cached, code);
+            let (inner, code) = (self.inner.clone(), code.to_vec());
+            blocking(move || inner.keep(&cached, &code)).await?;
         }
         let (verdict, end) = (report.verdict, ending.end.clone());
         let mut outcome = outcome(ending, Isolation::Wasm, self.info.facts.clone()).await?;
@@ -161,13 +164,14 @@ impl Wasm {
     }
 
     /// The module of a job.
-    fn module(&self, job: &Job) -> Result<Bytes, SandboxError> {
+    async fn module(&self, job: &Job) -> Result<Bytes, SandboxError> {
         match &job.program {
             Program::Module(module) => Ok(module.clone()),
             Program::Code(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
             Program::Path(path) => {
                 let view = job.view.as_ref().ok_or(SandboxError::NotFound { what: "file" })?;
-                Jail::open(&view.folder, None)?.read(&JailPath::file(path)?).map(Bytes::from)
+                let (folder, path) = (view.folder.clone(), JailPath::file(path)?);
+                blocking(move || Jail::open(&folder, None)?.read(&path).map(Bytes::from)).await?
             }
             Program::Ops(_) => Err(SandboxError::Invalid {
                 pointer: "/module",
@@ -203,24 +207,28 @@ impl Inner {
         factory.start(Order::of(Payload::WasmWorker, memory_bytes + WORKER_MEMORY_BYTES)).await
     }
 
-    /// The worker that waits, where it fits the job.
+    fn waiting(&self) -> MutexGuard<'_, Option<Running>> {
+        self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The worker that waits, where it fits the job and has not ended meanwhile.
     fn take(&self, job: &Job) -> Option<Running> {
         if job.memory_bytes > DEFAULT_MEMORY_BYTES {
             return None;
         }
-        self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
+        self.waiting().take().filter(Running::is_standing)
     }
 
     /// Starts the next worker, beside whatever else happens.
     fn fill(self: Arc<Self>) {
         let Some(factory) = self.factory.clone() else { return };
-        if !self.settings.warm || self.filling.swap(true, Ordering::AcqRel) {
+        if !self.settings.warm || self.waiting().is_some() || self.filling.swap(true, Ordering::AcqRel) {
             return;
         }
         tokio::spawn(async move {
             match self.start(&factory, DEFAULT_MEMORY_BYTES).await {
                 Ok(running) => {
-                    *self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(running);
+                    *self.waiting() = Some(running);
                 }
                 Err(error) => {
                     tracing::warn!(error = remedy(error), "no worker for WebAssembly could be started")

@@ -16,6 +16,7 @@ use microsandbox::{
 use serde_json::Value;
 
 use crate::{
+    blocking,
     engine::{Facts, Isolation, Job, Outcome, Status},
     error::SandboxError,
     fs::{WORK_DIR, private_folder, remove_tree},
@@ -105,7 +106,7 @@ impl Vm {
         let (file, code) = program_file(job, extension)?;
         let view = View::new(bundle.0.clone(), job.view.as_ref().map(|view| view.folder.clone()), code);
         let view =
-            blocking(move || view.make(&Value::Null).and_then(|()| view.fill()).map(|()| view)).await?;
+            blocking(move || view.make(&Value::Null).and_then(|()| view.fill()).map(|()| view)).await??;
         let machine = tokio::time::timeout(BOOT_TIMEOUT, self.boot(&id, job, &bundle.0.join("work")))
             .await
             .map_err(|_| SandboxError::Internal("the machine did not boot in time".to_owned()))??;
@@ -116,7 +117,7 @@ impl Vm {
         }
         let mut outcome = result?;
         if job.view.is_some() {
-            outcome.changes = blocking(move || view.changes()).await?;
+            outcome.changes = blocking(move || view.changes()).await??;
         }
         Ok(outcome)
     }
@@ -219,10 +220,4 @@ impl Vm {
             message,
         })
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SandboxError> + Send + 'static,
-) -> Result<T, SandboxError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| SandboxError::Internal(error.to_string()))?
 }

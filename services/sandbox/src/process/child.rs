@@ -35,7 +35,10 @@ use super::{
     watch,
     wire::MAX_FDS,
 };
-use crate::error::{Doing as _, SandboxError};
+use crate::{
+    blocking,
+    error::{Doing as _, SandboxError},
+};
 
 /// How long a sandbox may take to stand.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -134,6 +137,16 @@ impl Hold {
         };
     }
 
+    /// It stands still: its processes have not ended.
+    fn is_standing(&self) -> bool {
+        // The descriptor of a process is readable once it has ended.
+        let ended = |first: &OwnedFd| {
+            let mut wanted = [PollFd::new(first, PollFlags::IN)];
+            !matches!(poll(&mut wanted, Some(&Timespec::default())), Ok(0))
+        };
+        self.first.as_ref().is_some_and(|first| !ended(first))
+    }
+
     /// Waits until nothing is left, and removes the groups.
     pub(crate) async fn gone(&mut self) -> Result<(), SandboxError> {
         if let Some(pidfd) = &self.pidfd {
@@ -143,9 +156,7 @@ impl Hold {
             self.pidfd = None;
         }
         let group = self.group.take();
-        tokio::task::spawn_blocking(move || drop(group))
-            .await
-            .map_err(|e| SandboxError::Internal(e.to_string()))
+        blocking(move || drop(group)).await
     }
 }
 
@@ -196,12 +207,7 @@ impl Armed {
 
     /// It stands still: its processes have not ended.
     pub fn is_standing(&self) -> bool {
-        // The descriptor of a process is readable once it has ended.
-        let ended = |first: &OwnedFd| {
-            let mut wanted = [PollFd::new(first, PollFlags::IN)];
-            !matches!(poll(&mut wanted, Some(&Timespec::default())), Ok(0))
-        };
-        self.hold.first.as_ref().is_some_and(|first| !ended(first))
+        self.hold.is_standing()
     }
 
     /// Starts a program in it. `tree` is the workspace, where the order says that it comes along.
@@ -313,6 +319,11 @@ impl Life {
 }
 
 impl Running {
+    /// Its processes have not ended.
+    pub(crate) fn is_standing(&self) -> bool {
+        self.hold.is_standing()
+    }
+
     /// Takes a program on a terminal apart. Fails where it has none.
     pub(crate) fn on_terminal(self) -> Result<OnTerminal, SandboxError> {
         let Self { hold, control, upper, merged, terminal, dialer, questions, .. } = self;
@@ -422,7 +433,7 @@ async fn watch_over(
             () = &mut deadline => return Ok((End::TimedOut, 0, 0)),
             () = bounds.cancel.cancelled() => return Ok((End::Cancelled, 0, 0)),
             () = bounds.flood.notified() => return Ok((End::Flooded, 0, 0)),
-            ask = questions.next() => ask_it(control, ask)?,
+            ask = questions.next(), if questions.has_room() => ask_it(control, ask)?,
             _ = look.tick() => {
                 let over = bounds.memory_bytes.is_some_and(|limit| watch::memory_of(hold.pid) > limit);
                 if over || oom(hold) {

@@ -19,8 +19,10 @@ use tokio::{
 use super::spec::Ask;
 use crate::error::{Doing as _, SandboxError};
 
-/// How long a program may take to accept a connection.
+/// How long a program may take to accept a connection, and its sandbox to answer.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many questions a sandbox may have before it; more wait here, since its socket holds only so many.
+const MOST_OPEN: usize = 16;
 
 /// Reaches the ports of one sandbox for as long as its program runs. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -44,31 +46,32 @@ impl Dialer {
     /// Connects to a port. Fails with UPSTREAM_UNAVAILABLE where nobody accepts, NOT_FOUND where the program ended.
     pub async fn dial(&self, port: u16) -> Result<TcpStream, SandboxError> {
         let gone = || SandboxError::NotFound { what: "program" };
-        let (answer, told) = oneshot::channel();
-        let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        self.asks.send(Question::Dial { id, port, answer }).await.map_err(|_| gone())?;
-        let refused = |_| SandboxError::PortRefused { port };
-        let socket = told.await.map_err(|_| gone())?.map_err(refused)?;
-        let stream = std::net::TcpStream::from(socket);
-        let stream = TcpStream::from_std(stream).doing("taking a connection")?;
-        // The connection may still be on its way: it can be written to once it stands.
-        let stands = async {
-            stream.writable().await?;
-            stream.take_error()?.map_or(Ok(()), Err)
+        let refused = || SandboxError::PortRefused { port };
+        let dialed = async {
+            let (answer, told) = oneshot::channel();
+            let id = self.ids.fetch_add(1, Ordering::Relaxed);
+            self.asks.send(Question::Dial { id, port, answer }).await.map_err(|_| gone())?;
+            let socket = told.await.map_err(|_| gone())?.map_err(|_| refused())?;
+            let stream = std::net::TcpStream::from(socket);
+            let stream = TcpStream::from_std(stream).doing("taking a connection")?;
+            // The connection may still be on its way: it can be written to once it stands.
+            stream.writable().await.map_err(|_| refused())?;
+            match stream.take_error() {
+                Ok(None) => Ok(stream),
+                _ => Err(refused()),
+            }
         };
-        match tokio::time::timeout(DIAL_TIMEOUT, stands).await {
-            Ok(Ok(())) => Ok(stream),
-            _ => Err(SandboxError::PortRefused { port }),
-        }
+        tokio::time::timeout(DIAL_TIMEOUT, dialed).await.map_err(|_| refused())?
     }
 
-    /// The ports on which programs listen; none once all have ended.
+    /// The ports on which programs listen; none once all have ended, or where the sandbox does not answer in time.
     pub async fn ports(&self) -> Vec<u16> {
         let (answer, told) = oneshot::channel();
-        match self.asks.send(Question::Ports(answer)).await {
-            Ok(()) => told.await.unwrap_or_default(),
-            Err(_) => Vec::new(),
-        }
+        let listed = async {
+            self.asks.send(Question::Ports(answer)).await.ok()?;
+            told.await.ok()
+        };
+        tokio::time::timeout(DIAL_TIMEOUT, listed).await.ok().flatten().unwrap_or_default()
     }
 }
 
@@ -80,6 +83,11 @@ pub(super) struct Questions {
 }
 
 impl Questions {
+    /// May the sandbox be asked more?
+    pub fn has_room(&self) -> bool {
+        self.dials.len() + self.ports.len() < MOST_OPEN
+    }
+
     /// The next question for the sandbox. Never, once nobody can ask any more.
     pub async fn next(&mut self) -> Ask {
         match self.queue.recv().await {

@@ -12,6 +12,7 @@ use super::{
     spec::Payload,
 };
 use crate::{
+    blocking,
     engine::{Engine, EngineInfo, Facts, Isolation, Job, Outcome, Program, Status},
     error::SandboxError,
     fs::{Jail, JailPath, Kind, RESERVED_PREFIX, WORK_DIR},
@@ -117,9 +118,7 @@ pub(crate) async fn outcome(
     facts: Facts,
 ) -> Result<Outcome, SandboxError> {
     let Ending { end, cpu_ms, max_rss_bytes, wall, truncated, upper, .. } = ending;
-    let changes = tokio::task::spawn_blocking(move || changes::read(&upper))
-        .await
-        .map_err(|error| SandboxError::Internal(error.to_string()))??;
+    let changes = blocking(move || changes::read(&upper)).await??;
     let (status, exit_code, signal, message) = match end {
         End::Exited(0) => (Status::Succeeded, 0, 0, String::new()),
         End::Exited(code) => (Status::NonzeroExit, code, 0, String::new()),

@@ -1,8 +1,9 @@
 //! What hears a run: its output goes to who watches, to the log line by line, and into the stored row.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use devstudio_kit::logs::{Level, Log};
+use futures::FutureExt as _;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -19,6 +20,8 @@ use crate::{
 const MAX_LINE_BYTES: usize = 4096;
 /// The most lines of one run that go to the log.
 const MAX_LINES: usize = 1000;
+/// How long a watcher may take to read on once the run must end.
+const WATCHER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Takes a run's output to everybody who wants it.
 pub(super) struct Listener {
@@ -56,28 +59,32 @@ impl Listener {
         }
     }
 
-    /// Runs and listens at once.
+    /// Runs and listens at once. A watcher who stops reading holds the program's output back, but not its end: when the
+    /// run's time is over or somebody cancels it, he is waited for a little longer and told no more.
     pub(super) async fn listen(&mut self, engine: &dyn Engine, job: &Job) -> Result<Outcome, SandboxError> {
         let (mut sink, mut events) = Sink::new();
-        let result = {
-            let run = engine.run(job, &mut sink);
-            tokio::pin!(run);
-            loop {
-                tokio::select! {
-                    result = &mut run => break result,
-                    Some(event) = events.recv() => self.hear(event).await,
-                }
+        let run = async {
+            let result = engine.run(job, &mut sink).await;
+            drop(sink);
+            result
+        };
+        let hear = async {
+            let over = async {
+                let _ = tokio::time::timeout(job.timeout, job.cancel.cancelled()).await;
+                tokio::time::sleep(WATCHER_TIMEOUT).await;
+            }
+            .shared();
+            while let Some(event) = events.recv().await {
+                self.hear(event, over.clone()).await;
             }
         };
-        while let Ok(event) = events.try_recv() {
-            self.hear(event).await;
-        }
+        let (result, ()) = tokio::join!(run, hear);
         self.log_lines(Stream::Stdout, true);
         self.log_lines(Stream::Stderr, true);
         result
     }
 
-    async fn hear(&mut self, event: Event) {
+    async fn hear(&mut self, event: Event, over: impl Future<Output = ()>) {
         let progress = match event {
             Event::Started { dialer } => {
                 if let Some(live) = self.dispatcher.running().get_mut(&self.exec_id) {
@@ -94,9 +101,12 @@ impl Listener {
                 Progress::Output { stream, data, at_ms }
             }
         };
-        if let Some(watcher) = &self.watcher
-            && watcher.send(progress).await.is_err()
-        {
+        let Some(watcher) = &self.watcher else { return };
+        let watches = tokio::select! {
+            sent = watcher.send(progress) => sent.is_ok(),
+            () = over => false,
+        };
+        if !watches {
             self.watcher = None;
         }
     }

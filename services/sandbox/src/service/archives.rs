@@ -16,11 +16,12 @@ use uuid::Uuid;
 use super::{Workspaces, person, status, writer};
 use crate::{
     archive::{self, Format, Limits, Order, Packer},
+    blocking,
     error::SandboxError,
     fs::JailPath,
     pack,
     tree::{Packed, Packing, There},
-    uploads::{Uploads, blocking},
+    uploads::Uploads,
 };
 
 /// How long a sender may take for its next piece, and for all of them.

@@ -35,7 +35,9 @@ impl Reader {
     /// Gives the screen another size.
     pub fn resize(&self, columns: u16, rows: u16) {
         self.shared.readers().size = (columns, rows);
-        keeper::resize(&self.shared.pty, columns, rows);
+        if let Some(pty) = &*self.shared.pty() {
+            keeper::resize(pty, columns, rows);
+        }
     }
 
     /// Tells up to where the output is on the screen.

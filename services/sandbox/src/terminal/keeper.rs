@@ -109,6 +109,7 @@ impl Keeper {
             }
             shared.ring.write(&buffer[..count]);
         }
+        drop(shared.pty().take());
         shared.ended.cancel();
         if let Err(error) = mirroring.await {
             tracing::error!(%error, "a terminal's workspace was not kept");

@@ -2,21 +2,24 @@
 //! second. What the workspace refuses stays as it is in the terminal.
 
 use std::{
+    collections::HashMap,
     os::fd::OwnedFd,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use sha2::{Digest as _, Sha256};
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 use super::{SYNC_EVERY, Shared};
 use crate::{
+    blocking,
     error::{Doing as _, SandboxError},
-    fs::{Jail, JailPath},
+    fs::{Jail, JailPath, Kind},
     lock::Writer,
-    process::changes::{self, Marks},
-    store::Seen,
+    process::changes::{self, Change, Marks},
+    store::{Hash, Seen},
     tree::{Synced, Trees},
 };
 
@@ -35,6 +38,8 @@ pub struct Mirror {
     /// Who the terminal's files belong to, where that is not this service's own user.
     owner: Option<(u32, u32)>,
     marks: Marks,
+    /// What was put into the terminal since the marks were taken. It is found there as a difference, and is none.
+    given: HashMap<JailPath, Wanted>,
     count: u64,
 }
 
@@ -49,7 +54,8 @@ impl Mirror {
         owner: Option<(u32, u32)>,
     ) -> Self {
         let (upper, merged) = (Arc::new(upper), Arc::new(Jail::from_fd(merged)));
-        Self { trees, writer, workspace_id, seq, upper, merged, owner, marks: Marks::default(), count: 0 }
+        let (marks, given) = (Marks::default(), HashMap::new());
+        Self { trees, writer, workspace_id, seq, upper, merged, owner, marks, given, count: 0 }
     }
 
     /// Does so until the terminal has ended, and once more then.
@@ -98,23 +104,18 @@ impl Mirror {
 
     /// What was changed in the terminal goes to the workspace.
     async fn push(&mut self) -> Result<Synced, SandboxError> {
-        let (upper, marks) = (self.upper.clone(), std::mem::take(&mut self.marks));
-        let (changed, before, after) = blocking(move || {
-            let mut after = marks.clone();
-            let changed = changes::since(&upper, &mut after)?;
-            Ok((changed, marks, after))
+        let (upper, mut after, given) = (self.upper.clone(), self.marks.clone(), self.given.clone());
+        let (changed, after) = blocking(move || {
+            let mut changed = changes::since(&upper, &mut after)?;
+            changed.retain(|change| !was_given(&given, change));
+            Ok::<_, SandboxError>((changed, after))
         })
-        .await?;
-        match self.trees.apply(self.writer, self.workspace_id, changed).await {
-            Ok(synced) => {
-                self.marks = after;
-                Ok(synced)
-            }
-            Err(error) => {
-                self.marks = before; // the same changes are found again
-                Err(error)
-            }
-        }
+        .await??;
+        // The marks stay as they were where this fails: the same changes are found again.
+        let synced = self.trees.apply(self.writer, self.workspace_id, changed).await?;
+        self.marks = after;
+        self.given.clear();
+        Ok(synced)
     }
 
     /// What others changed in the workspace comes to the terminal.
@@ -122,31 +123,36 @@ impl Mirror {
         let user_id = self.writer.user_id;
         let (seen, seq) = self.trees.changes(user_id, self.workspace_id, self.seq).await?;
         for seen in seen {
-            let (path, wanted) = match seen {
+            let (path, wanted, content) = match seen {
                 Seen::File(file) => {
                     let path = JailPath::file(&file.path)?;
                     match self.trees.read(user_id, self.workspace_id, &path).await {
-                        Ok((_, content)) => (path, Wanted::File(content)),
+                        Ok((file, content)) => (path, Wanted::File(file.sha256), content),
                         Err(SandboxError::NotFound { .. }) => continue, // gone again; told next
                         Err(error) => return Err(error),
                     }
                 }
-                Seen::Folder { path, .. } => (JailPath::file(&path)?, Wanted::Folder),
-                Seen::GoneFile(path) | Seen::GoneFolder(path) => (JailPath::file(&path)?, Wanted::Nothing),
+                Seen::Folder { path, .. } => (JailPath::file(&path)?, Wanted::Folder, Vec::new()),
+                Seen::GoneFile(path) | Seen::GoneFolder(path) => {
+                    (JailPath::file(&path)?, Wanted::Nothing, Vec::new())
+                }
             };
-            let (upper, merged, owner, marks) =
-                (self.upper.clone(), self.merged.clone(), self.owner, self.marks.of(&path));
+            let (upper, merged, owner) = (self.upper.clone(), self.merged.clone(), self.owner);
+            let (mark, given, place) = (self.marks.of(&path), self.given.get(&path).copied(), path.clone());
             let done = blocking(move || {
                 as_user(owner, || {
                     // What the program changed in this moment is newer; it goes the other way next time.
-                    if changes::mark_of(&upper, &path) != marks {
-                        return Ok(());
+                    let stands = changes::mark_of(&upper, &place) == mark
+                        || given.is_some_and(|given| given.stands(&merged, &place));
+                    if stands {
+                        put(&merged, &place, wanted, &content)?;
                     }
-                    put(&merged, &path, wanted)
+                    Ok(stands)
                 })
             });
-            match done.await {
-                Ok(()) => {}
+            match done.await.and_then(|done| done) {
+                Ok(true) => drop(self.given.insert(path, wanted)),
+                Ok(false) => {}
                 // Something that is no file of ours stands there, or its disk is full: it stays the terminal's own.
                 Err(error) => tracing::debug!(%error, "a change did not come to a terminal"),
             }
@@ -157,17 +163,44 @@ impl Mirror {
 }
 
 /// What is to stand at a path.
+#[derive(Debug, Clone, Copy)]
 enum Wanted {
-    File(Vec<u8>),
+    /// A file of this content.
+    File(Hash),
     Folder,
     Nothing,
 }
 
-fn put(merged: &Jail, path: &JailPath, wanted: Wanted) -> Result<(), SandboxError> {
+impl Wanted {
+    /// Does just that stand there?
+    fn stands(self, merged: &Jail, path: &JailPath) -> bool {
+        match self {
+            Self::File(sha256) => {
+                merged.read(path).is_ok_and(|content| Sha256::digest(content)[..] == sha256[..])
+            }
+            Self::Folder => matches!(merged.kind(path), Ok(Kind::Folder)),
+            Self::Nothing => matches!(merged.kind(path), Err(SandboxError::NotFound { .. })),
+        }
+    }
+}
+
+/// Is this what came from the workspace? Told back to it, it would take the place of what was stored there since.
+fn was_given(given: &HashMap<JailPath, Wanted>, change: &Change) -> bool {
+    match change {
+        Change::Written(path, content) => match given.get(path) {
+            Some(Wanted::File(sha256)) => Sha256::digest(content)[..] == sha256[..],
+            _ => false,
+        },
+        Change::Removed(path) => matches!(given.get(path), Some(Wanted::Folder | Wanted::Nothing)),
+        Change::Rejected { .. } => false,
+    }
+}
+
+fn put(merged: &Jail, path: &JailPath, wanted: Wanted, content: &[u8]) -> Result<(), SandboxError> {
     match wanted {
-        Wanted::File(content) => match merged.read(path) {
+        Wanted::File(_) => match merged.read(path) {
             Ok(there) if there == content => Ok(()),
-            _ => merged.write(path, &content),
+            _ => merged.write(path, content),
         },
         Wanted::Folder => match merged.kind(path) {
             Ok(_) => Ok(()),
@@ -208,10 +241,4 @@ fn as_user<T>(
         }
     }
     act()
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SandboxError> + Send + 'static,
-) -> Result<T, SandboxError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| SandboxError::Internal(error.to_string()))?
 }

@@ -9,11 +9,11 @@ use uuid::Uuid;
 use super::{Trees, copies::present};
 use crate::{
     archive::Unpacked,
+    blocking,
     error::SandboxError,
     fs::JailPath,
     lock::{Scope, Writer},
     store::{File, Hash, change::Change},
-    uploads::blocking,
 };
 
 /// Contents that are read at once.

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::Trees;
 use crate::{
+    blocking,
     edit::{self, Edit},
     error::SandboxError,
     fs::JailPath,
@@ -95,7 +96,7 @@ impl Trees {
             let paths: Vec<(String, Hash)> =
                 part.iter().map(|file| (file.path.clone(), file.sha256)).collect();
             // off the workers that serve others: an expression may be slow
-            let looked = tokio::task::spawn_blocking(move || {
+            let looked = blocking(move || {
                 let mut files = Vec::new();
                 for (path, hash) in paths {
                     let lines = contents.get(&hash).map(|content| search.lines(content)).unwrap_or_default();
@@ -106,7 +107,7 @@ impl Trees {
                 (search, files)
             });
             let files;
-            (search, files) = looked.await.map_err(|error| SandboxError::Internal(error.to_string()))?;
+            (search, files) = looked.await?;
             found.searched += part.len();
             found.files.extend(files);
             if search.left == 0 {

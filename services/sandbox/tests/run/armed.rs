@@ -72,15 +72,18 @@ async fn a_service_whose_armed_sandbox_is_ended() {
             })
             .collect::<Vec<String>>()
     };
+    let mut ended = 0;
     for launcher in children(&own) {
         let line = std::fs::read(format!("/proc/{launcher}/cmdline")).unwrap_or_default();
         if String::from_utf8_lossy(&line).contains("sandbox-init") {
             for first in children(&launcher) {
                 let pid = first.parse().ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is there");
+                ended += 1;
             }
         }
     }
+    assert!(ended > 0, "it was found");
     let ran = run(&engine, &python("print('OK')")).await;
     assert_eq!(ran.stdout, "OK\n", "{ran:?}");
 }

@@ -22,7 +22,7 @@ use devstudio_proto::{
     },
 };
 use devstudio_sandbox::{Config, Deps, Sandbox};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::Request;
 use uuid::Uuid;
 
@@ -66,6 +66,7 @@ pub async fn world_with(test: &str, change: impl FnOnce(&mut Config)) -> Option<
         log: Some(devstudio_kit::logs::Log::start(Service::Sandbox, &mesh)),
         data_dir: folder.path().join("data"),
         stop: CancellationToken::new(),
+        endings: TaskTracker::new(),
     };
     let sandbox = Sandbox::start(deps.clone()).await.expect("it starts");
     mesh.set_local(Service::Sandbox, guarded(sandbox.routes(), keys.clone()));

