@@ -4,6 +4,7 @@ import type { Browser, BrowserContext, Page } from "playwright-core";
 import { open, signIn } from "./browser.ts";
 import { tarOf } from "./double/uploads.ts";
 import { clientsOf } from "./clients.ts";
+import { tasksOf } from "./trace.ts";
 
 /** A figure: medians of the rounds, and what it must and should be at most. */
 export interface Figure { name: string; unit: "ms" | "rows" | "KB"; value: number; must: number; aim?: number; rounds: number[] }
@@ -48,8 +49,6 @@ const clickUntil = (page: Page, click: string, shown: string): Promise<number> =
     look();
   }), [click, shown]);
 
-interface TraceEvent { name: string; ph: string; pid: number; tid: number; dur?: number; tdur?: number; args?: { name?: string } }
-
 /**
  * Scrolls an element down in leaps and up in steps of a wheel, so that both all rows and neighbouring ones are drawn. Gives
  * the most rows that were in the page, and the longest task of the page's thread: by the time that it had the processor,
@@ -74,11 +73,9 @@ async function scroll(page: Page, scroller: string, row: string): Promise<{ long
     }
     return most;
   }, [scroller, row]);
-  const { traceEvents } = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: TraceEvent[] };
-  const mains = new Set(traceEvents.filter((e) => e.name === "thread_name" && e.args?.name === "CrRendererMain").map((e) => `${e.pid} ${e.tid}`));
-  const tasks = traceEvents.filter((e) => e.ph === "X" && e.name.endsWith("RunTask") && e.tdur !== undefined && mains.has(`${e.pid} ${e.tid}`));
-  if (tasks.length < 100) throw new Error("the trace has no tasks");
-  return { longestMs: tasks.reduce((most, e) => Math.max(most, e.tdur ?? 0), 0) / 1000, rows };
+  const { longestMs, tasks } = tasksOf(await browser.stopTracing());
+  if (tasks < 100) throw new Error("the trace has no tasks");
+  return { longestMs, rows };
 }
 
 /** The tree of ten thousand entries. */

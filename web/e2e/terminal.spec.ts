@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, t
 import { faults, views } from "./axe.ts";
 import { launch, open, signIn, type View } from "./browser.ts";
 import { clientsOf } from "./clients.ts";
+import { tasksOf } from "./trace.ts";
 
 const server = inject("server");
 const patient = 15_000;
@@ -65,13 +66,6 @@ async function toldSize(): Promise<void> {
     await type("stty size");
     return row(new RegExp(`^${lines} ${columns}\\s*$`)).count();
   }, { timeout: 5_000, interval: 200 }).toBeGreaterThan(0);
-}
-/** The longest task of the page's main thread by its processor time: waiting for a processor is no fault of the page. */
-function longestTask(trace: Buffer): { longest: number; tasks: number } {
-  const { traceEvents } = JSON.parse(trace.toString()) as { traceEvents: { name: string; ph: string; pid: number; tid: number; tdur?: number; args?: { name?: string } }[] };
-  const main = new Set(traceEvents.filter((event) => event.name === "thread_name" && event.args?.name === "CrRendererMain").map((event) => `${event.pid} ${event.tid}`));
-  const tasks = traceEvents.filter((event) => event.ph === "X" && event.name.endsWith("RunTask") && main.has(`${event.pid} ${event.tid}`)).map((event) => (event.tdur ?? 0) / 1000);
-  return { longest: tasks.reduce((most, ms) => Math.max(most, ms), 0), tasks: tasks.length };
 }
 /** All that the terminal holds, as a person copies it. */
 async function everything(): Promise<string> {
@@ -202,11 +196,11 @@ describe("a terminal", () => {
     await type("echo back-$((1+1))");
     await answer("back-2");
     const took = Date.now() - pressed;
-    const { longest, tasks } = longestTask(await browser.stopTracing());
-    console.log(`Ctrl C in ${took} ms; longest of ${tasks} tasks ${longest.toFixed(0)} ms`);
+    const { longestMs, tasks } = tasksOf(await browser.stopTracing());
+    console.log(`Ctrl C in ${took} ms; longest of ${tasks} tasks ${longestMs.toFixed(0)} ms`);
     expect(took).toBeLessThan(1_000);
     expect(tasks).toBeGreaterThan(100);
-    expect(longest).toBeLessThan(200);
+    expect(longestMs).toBeLessThan(200);
   });
 
   test("says how its shell ended, and offers a new one", async () => {

@@ -1,7 +1,7 @@
 // A page's tie to a terminal: one WebSocket that comes back after a loss and goes on at the byte where it was.
 import { AttachTerminalResponseSchema, type AttachTerminalResponse, type TerminalAttached } from "../gen/devstudio/sandbox/v1/terminal_pb";
 import { readEdgeJson } from "./edgejson";
-import { StreamFault } from "./errors";
+import { faultOf, type EdgeError, type StreamFault } from "./errors";
 
 /** How the tie stands. `over`: the terminal has ended or is not there; nothing is tried again. */
 export interface Tie { state: "connecting" | "open" | "lost" | "over"; attempts: number; retryAt: number; fault: StreamFault | null }
@@ -25,8 +25,6 @@ const ACKNOWLEDGE_BYTES = 16_384;
 const PIECE_BYTES = 65_536;
 const LONGEST_WAIT_MS = 15_000;
 const ATTACH_LATE_MS = 10_000;
-
-interface Refusal { error: { message?: string; data?: { reason?: string; request_id?: string; http_status?: number; details?: Record<string, unknown> } } }
 
 export class Attachment {
   /** How many bytes of the terminal's output came so far. */
@@ -143,9 +141,7 @@ export class Attachment {
 
   private receive(frame: object): void {
     if ("error" in frame) {
-      const { message = "", data } = (frame as Refusal).error;
-      const details = Object.fromEntries(Object.entries(data?.details ?? {}).map(([key, value]) => [key, String(value)]));
-      const fault = new StreamFault(data?.reason ?? "INTERNAL", message, data?.request_id ?? "", data?.http_status ?? 500, details);
+      const fault = faultOf(frame.error as EdgeError);
       // What is not there will not come back; everything else is tried again.
       return this.tell({ fault, ...(fault.reason === "NOT_FOUND" ? { state: "over" as const } : {}) });
     }

@@ -29,12 +29,24 @@ export function reasonOf(cause: unknown): string {
   return ConnectError.from(cause).findDetails(ErrorInfoSchema)[0]?.reason ?? "";
 }
 
-/** An error that came over the WebSocket, in its JSON form. */
+/** An error that came in its JSON form: over a WebSocket, or of an upload. */
 export class StreamFault extends Error {
   constructor(readonly reason: string, message: string, readonly requestId: string, readonly status: number, readonly details: Record<string, string>) {
     super(message);
   }
 }
+
+/** An error as the edge's JSON has it. */
+export interface EdgeError { message?: string; data?: { reason?: string; request_id?: string; http_status?: number; details?: Record<string, unknown> } }
+
+/** Makes a fault of it; what it leaves out is taken from `otherwise`. */
+export function faultOf({ message, data }: EdgeError, otherwise: { reason?: string; message?: string; requestId?: string; status?: number } = {}): StreamFault {
+  const details = Object.fromEntries(Object.entries(data?.details ?? {}).map(([key, value]) => [key, String(value)]));
+  return new StreamFault(data?.reason ?? otherwise.reason ?? "INTERNAL", message ?? otherwise.message ?? "", data?.request_id ?? otherwise.requestId ?? "", data?.http_status ?? otherwise.status ?? 500, details);
+}
+
+/** The token is not good any more; whoever was blocked meanwhile learns it from the refresh, which ends the session. */
+export const isStale = (cause: unknown): boolean => ["TOKEN_EXPIRED", "TOKEN_INVALID", "TOKEN_MISSING", "USER_DISABLED"].includes(reasonOf(cause));
 
 /** Puts a failure into words. */
 export function explain(cause: unknown): Fault {

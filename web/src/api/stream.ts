@@ -1,10 +1,8 @@
 // The one WebSocket of the page: JSON-RPC 2.0, many watches on one connection, back after a loss by itself.
-import { createClient } from "@connectrpc/connect";
 import { create } from "zustand";
-import { AuthService } from "../gen/devstudio/auth/v1/auth_pb";
-import { StreamFault } from "./errors";
+import { faultOf, type EdgeError, type StreamFault } from "./errors";
 import { useSession } from "./session";
-import { transport } from "./transport";
+import { openSocket, ticketFor } from "./tickets";
 
 /** How the connection stands; shown in the status bar. */
 export interface Connection {
@@ -24,10 +22,9 @@ export interface Watch {
   onFault?: (fault: StreamFault) => void;
 }
 
-interface Frame { id?: number; method?: string; params?: { id: number; message: unknown }; result?: unknown; error?: { message?: string; data?: { reason?: string; request_id?: string; http_status?: number; details?: Record<string, unknown> } } }
+interface Frame { id?: number; method?: string; params?: { id: number; message: unknown }; result?: unknown; error?: EdgeError }
 
 const BEAT_LATE_MS = 15_000;
-const auth = createClient(AuthService, transport);
 const watches = new Map<number, Watch>();
 const pending = new Map<number, { resolve: (value: unknown) => void; reject: (cause: unknown) => void }>();
 let socket: WebSocket | null = null;
@@ -85,9 +82,9 @@ async function connect(): Promise<void> {
   useConnection.setState((c) => ({ state: c.attempts === 0 ? "connecting" : "lost" }));
   let opened: WebSocket;
   try {
-    const { ticket } = await auth.createTicket({ path: "/stream/rpc", origin: location.origin }, { timeoutMs: 10_000 });
+    const ticket = await ticketFor("/stream/rpc");
     if (!wanted) return;
-    opened = new WebSocket(`${location.origin.replace(/^http/, "ws")}/stream/rpc?ticket=${encodeURIComponent(ticket)}`);
+    opened = openSocket(`/stream/rpc?ticket=${encodeURIComponent(ticket)}`);
   } catch {
     return again();
   }
@@ -130,9 +127,7 @@ function receive(frame: Frame): void {
   const ended = watches.get(frame.id);
   pending.delete(frame.id);
   if (frame.error) {
-    const data = frame.error.data;
-    const details = Object.fromEntries(Object.entries(data?.details ?? {}).map(([key, value]) => [key, String(value)]));
-    const fault = new StreamFault(data?.reason ?? "INTERNAL", frame.error.message ?? "", data?.request_id ?? "", data?.http_status ?? 500, details);
+    const fault = faultOf(frame.error);
     waiting?.reject(fault);
     watches.delete(frame.id);
     ended?.onFault?.(fault);

@@ -2,7 +2,7 @@
 import { ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { LlmService } from "../gen/devstudio/llm/v1/llm_pb";
-import { reasonOf, TRACE_HEADER } from "./errors";
+import { isStale, TRACE_HEADER } from "./errors";
 import { refreshSession, useSession } from "./session";
 
 const NEARLY_OVER_MS = 5_000;
@@ -18,9 +18,7 @@ const authorize: Interceptor = (next) => async (request) => {
   } catch (cause) {
     const error = ConnectError.from(cause);
     error.metadata.set(TRACE_HEADER, request.header.get("traceparent")?.split("-")[1] ?? "");
-    // Whoever was blocked meanwhile learns it from the refresh, which ends the session.
-    const stale = ["TOKEN_EXPIRED", "TOKEN_INVALID", "TOKEN_MISSING", "USER_DISABLED"].includes(reasonOf(error));
-    if (!stale || request.stream || !(await refreshSession())) throw error;
+    if (!isStale(error) || request.stream || !(await refreshSession())) throw error;
     request.header.set("authorization", `Bearer ${useSession.getState().accessToken}`);
     return next(request);
   }

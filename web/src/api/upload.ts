@@ -1,20 +1,17 @@
 // Sends what is too large for a message: PUT /upload, with how far it is, and a cancel.
-import { StreamFault } from "./errors";
+import { faultOf, isStale, StreamFault, type EdgeError } from "./errors";
 import { refreshSession, useSession } from "./session";
 
 /** What was uploaded; its hash is its name. */
 export interface Uploaded { sha256: string; sizeBytes: number }
 interface Options { signal: AbortSignal; onProgress?: (sentBytes: number) => void }
-interface ErrorBody { error?: { message?: string; data?: { reason?: string; request_id?: string; details?: Record<string, unknown> } } }
-
-const STALE = ["TOKEN_EXPIRED", "TOKEN_INVALID", "TOKEN_MISSING"];
 
 /** Uploads a file; where the token ended meanwhile, once more with a new one. */
 export async function upload(content: Blob, options: Options): Promise<Uploaded> {
   try {
     return await put(content, options);
   } catch (cause) {
-    if (!(cause instanceof StreamFault) || !STALE.includes(cause.reason) || !(await refreshSession())) throw cause;
+    if (!isStale(cause) || !(await refreshSession())) throw cause;
     return put(content, options);
   }
 }
@@ -38,19 +35,18 @@ function put(content: Blob, { signal, onProgress }: Options): Promise<Uploaded> 
         const { sha256, sizeBytes } = JSON.parse(request.responseText) as { sha256: string; sizeBytes: string };
         return resolve({ sha256, sizeBytes: Number(sizeBytes) });
       }
-      reject(faultOf(request));
+      reject(refusalOf(request));
     };
     request.send(content);
   });
 }
 
-function faultOf(request: XMLHttpRequest): StreamFault {
-  let error: ErrorBody["error"];
+function refusalOf(request: XMLHttpRequest): StreamFault {
+  let error: EdgeError | undefined;
   try {
-    error = (JSON.parse(request.responseText) as ErrorBody).error;
+    ({ error } = JSON.parse(request.responseText) as { error?: EdgeError });
   } catch {
     // A proxy in between answers with a page of its own.
   }
-  const details = Object.fromEntries(Object.entries(error?.data?.details ?? {}).map(([key, value]) => [key, String(value)]));
-  return new StreamFault(error?.data?.reason ?? (request.status === 413 ? "BODY_TOO_LARGE" : "INTERNAL"), error?.message ?? `HTTP ${request.status}`, error?.data?.request_id ?? request.getResponseHeader("x-request-id") ?? "", request.status, details);
+  return faultOf(error ?? {}, { reason: request.status === 413 ? "BODY_TOO_LARGE" : "INTERNAL", message: `HTTP ${request.status}`, requestId: request.getResponseHeader("x-request-id") ?? "", status: request.status });
 }

@@ -12,7 +12,7 @@ import { Dialog, DialogBody, DialogFoot } from "../ui/dialog";
 import { saveBlob } from "../ui/download";
 import { FaultLine } from "../ui/fault";
 import { toast } from "../ui/toast";
-import { Progress } from "./import";
+import { Progress } from "./progress";
 
 const formats = { zip: ArchiveFormat.ZIP, "tar.gz": ArchiveFormat.TAR_GZ };
 interface Far { packed: number; total: number; size: number }

@@ -17,9 +17,9 @@ import { cx } from "../ui/cx";
 import { Dialog, DialogBody, DialogFoot } from "../ui/dialog";
 import { FaultLine } from "../ui/fault";
 import { Segmented } from "../ui/segmented";
-import { Meter } from "../ui/tag";
 import { toast } from "../ui/toast";
 import { tried } from "../ui/tried";
+import { Progress } from "./progress";
 
 type Mode = "replace" | "keep" | "refuse";
 const modes: Record<Mode, ImportMode> = { replace: ImportMode.REPLACE, keep: ImportMode.KEEP, refuse: ImportMode.REFUSE };
@@ -142,14 +142,6 @@ const Chosen = ({ file, onOther }: { file: File; onOther?: () => void }) => (
     <FileArchive size={18} strokeWidth={1.6} aria-hidden className="shrink-0 text-fg-3" />
     <span className="min-w-0 flex-1"><span className="block truncate text-fg">{file.name}</span><span className="nums text-xs text-fg-3">{bytes(file.size)}</span></span>
     {onOther && <Button small tone="quiet" onClick={onOther}>{m.archive_other_file()}</Button>}
-  </div>
-);
-
-/** How far something is, in a bar and in words. */
-export const Progress = ({ share, label, aside }: { share: number; label: string; aside?: string }) => (
-  <div className="flex flex-col gap-2">
-    <p className="flex justify-between gap-3 text-sm"><span role="status" className="text-fg">{label}</span>{aside && <span className="nums text-fg-3">{aside}</span>}</p>
-    <Meter tone="signal" share={share} label={label} />
   </div>
 );
 

@@ -1,7 +1,8 @@
 // Ports that programs of a workspace opened: where they are served, and how a tab of the browser gets in.
 import { useQuery } from "@tanstack/react-query";
 import { queryClient } from "../api/query";
-import { ports, ticketFor } from "../api/terminals";
+import { ports } from "../api/terminals";
+import { ticketFor } from "../api/tickets";
 
 /** Where no admin said under which host previews are served. */
 export class NoPreviewHost extends Error {}

@@ -12,7 +12,10 @@ function useMedia(query: string): boolean {
   );
 }
 
+const PHONE = "(max-width: 767.9px)";
 /** A phone: one pane at a time, bars above and below. */
-export const usePhone = () => useMedia("(max-width: 767.9px)");
+export const usePhone = () => useMedia(PHONE);
+/** The same where nothing is drawn. */
+export const isPhone = (): boolean => matchMedia(PHONE).matches;
 /** Too narrow for three panes. */
 export const useNarrow = () => useMedia("(max-width: 1179.9px)");

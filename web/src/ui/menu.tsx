@@ -6,8 +6,7 @@ import { cx } from "./cx";
 import { itemClass } from "./item";
 import { Keys } from "./keys";
 
-/** How a menu looks. */
-export const menuBox = "enter z-50 max-h-(--radix-dropdown-menu-content-available-height) min-w-48 overflow-y-auto rounded-card bg-overlay p-1 shadow-over";
+const menuBox = "enter z-50 max-h-(--radix-dropdown-menu-content-available-height) min-w-48 overflow-y-auto rounded-card bg-overlay p-1 shadow-over";
 
 /** A menu under a button. */
 export function Menu({ trigger, children, align = "end", label, side }: { trigger: ReactNode; children: ReactNode; align?: "start" | "center" | "end"; label?: string; side?: "top" | "bottom" }) {
@@ -16,6 +15,20 @@ export function Menu({ trigger, children, align = "end", label, side }: { trigge
       <DropdownMenu.Trigger asChild>{trigger}</DropdownMenu.Trigger>
       <DropdownMenu.Portal>
         <DropdownMenu.Content align={align} {...(side ? { side } : {})} sideOffset={6} collisionPadding={8} aria-label={label} className={menuBox}>
+          {children}
+        </DropdownMenu.Content>
+      </DropdownMenu.Portal>
+    </DropdownMenu.Root>
+  );
+}
+
+/** A menu at a place of the page, such as the pointer. Where the focus goes when it closes is the caller's; by itself it goes nowhere. */
+export function MenuAt({ x, y, label, onClose, onFocusBack, children }: { x: number; y: number; label: string; onClose: () => void; onFocusBack?: () => void; children: ReactNode }) {
+  return (
+    <DropdownMenu.Root open modal={false} onOpenChange={(open) => { if (!open) onClose(); }}>
+      <DropdownMenu.Trigger asChild><span aria-hidden className="fixed size-0" style={{ left: x, top: y }} /></DropdownMenu.Trigger>
+      <DropdownMenu.Portal>
+        <DropdownMenu.Content align="start" sideOffset={2} collisionPadding={8} aria-label={label} className={menuBox} onCloseAutoFocus={(event) => { event.preventDefault(); onFocusBack?.(); }}>
           {children}
         </DropdownMenu.Content>
       </DropdownMenu.Portal>

@@ -1,13 +1,12 @@
 // The tabs of one side of the editor: previews in italics, dots for unsaved ones, a menu, and drag to the other side.
 import { ClipboardCopy, Columns2, Lock, PanelRight, X } from "lucide-react";
-import { DropdownMenu } from "radix-ui";
 import { useState } from "react";
 import { focusSide, splitEditor } from "../../lib/sides";
 import { openFile, useWorkbench, type Side } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { copyText } from "../../ui/copy";
 import { cx } from "../../ui/cx";
-import { MenuItem, MenuLine, menuBox } from "../../ui/menu";
+import { MenuAt, MenuItem, MenuLine } from "../../ui/menu";
 import { isUnsaved, useFiles } from "./files";
 import type { TreeState } from "./live-tree";
 import { lockInTheWay } from "./locks";
@@ -74,20 +73,15 @@ export function FileTabs({ side, right, split, focused, tree, userId, actions }:
         );
       })}
       {menu && (
-        <DropdownMenu.Root open modal={false} onOpenChange={(now) => { if (!now) setMenu(null); }}>
-          <DropdownMenu.Trigger asChild><span aria-hidden className="fixed size-0" style={{ left: menu.x, top: menu.y }} /></DropdownMenu.Trigger>
-          <DropdownMenu.Portal>
-            <DropdownMenu.Content align="start" sideOffset={2} collisionPadding={8} aria-label={m.actions_of({ name: nameOf(menu.path) })} className={menuBox} onCloseAutoFocus={(event) => event.preventDefault()}>
-              <MenuItem icon={X} keys="Alt+W" onSelect={() => actions.close(menu.path)}>{m.close_file()}</MenuItem>
-              <MenuItem disabled={open.length < 2} onSelect={() => actions.closeOthers(menu.path)}>{m.split_close_others()}</MenuItem>
-              <MenuLine />
-              <MenuItem icon={Columns2} keys="Mod+\" onSelect={() => { openFile(menu.path, preview !== menu.path); splitEditor(); }}>{split ? m.split_show_other() : m.split_editor()}</MenuItem>
-              <MenuItem icon={PanelRight} disabled={!split && open.length < 2} onSelect={() => actions.moveAside(menu.path)}>{m.split_move()}</MenuItem>
-              <MenuLine />
-              <MenuItem icon={ClipboardCopy} onSelect={() => copyText(menu.path)}>{m.copy_path()}</MenuItem>
-            </DropdownMenu.Content>
-          </DropdownMenu.Portal>
-        </DropdownMenu.Root>
+        <MenuAt x={menu.x} y={menu.y} label={m.actions_of({ name: nameOf(menu.path) })} onClose={() => setMenu(null)}>
+          <MenuItem icon={X} keys="Alt+W" onSelect={() => actions.close(menu.path)}>{m.close_file()}</MenuItem>
+          <MenuItem disabled={open.length < 2} onSelect={() => actions.closeOthers(menu.path)}>{m.split_close_others()}</MenuItem>
+          <MenuLine />
+          <MenuItem icon={Columns2} keys="Mod+\" onSelect={() => { openFile(menu.path, preview !== menu.path); splitEditor(); }}>{split ? m.split_show_other() : m.split_editor()}</MenuItem>
+          <MenuItem icon={PanelRight} disabled={!split && open.length < 2} onSelect={() => actions.moveAside(menu.path)}>{m.split_move()}</MenuItem>
+          <MenuLine />
+          <MenuItem icon={ClipboardCopy} onSelect={() => copyText(menu.path)}>{m.copy_path()}</MenuItem>
+        </MenuAt>
       )}
     </div>
   );

@@ -17,7 +17,7 @@ import { lockAt } from "./locks";
 import type { Creating } from "./new-entry";
 import { childrenOf, filesIn, parentOf, typedRow, visibleRows, within, type Row } from "./rows";
 import { remove, rename } from "./tree-actions";
-import { TreeMenu, type MenuAt } from "./tree-menu";
+import { TreeMenu, type Place } from "./tree-menu";
 import { filesOfInput } from "./dropped";
 import { useTreeClip } from "./tree-clip";
 import { useTreeDrag } from "./tree-drag";
@@ -41,7 +41,7 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
   const [focusPath, setFocusPath] = useState<string | null>(null);
   const [renaming, setRenaming] = useState<string | null>(null);
   const [deleting, setDeleting] = useState<Row | null>(null);
-  const [menu, setMenu] = useState<MenuAt | null>(null);
+  const [menu, setMenu] = useState<Place | null>(null);
   const [uploading, setUploading] = useState<Uploading | null>(null);
   const children = useMemo(() => childrenOf(entries), [entries]);
   const rows = useMemo(() => visibleRows(children, entries, new Set(expanded)), [children, entries, expanded]);

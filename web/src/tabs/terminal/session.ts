@@ -6,11 +6,12 @@ import { Terminal as Screen } from "@xterm/xterm";
 import { createStore } from "zustand/vanilla";
 import { Attachment, type Tie } from "../../api/attach";
 import { refetch } from "../../api/query";
-import { ticketFor } from "../../api/terminals";
+import { openSocket, ticketFor } from "../../api/tickets";
 import { PortService, TerminalService, type AttachTerminalResponse, type Terminal, type TerminalEnd } from "../../gen/devstudio/sandbox/v1/terminal_pb";
 import { bytes } from "../../lib/format";
 import { useTheme } from "../../lib/theme";
 import { m } from "../../paraglide/messages";
+import { isPhone } from "../../ui/media";
 import { bytesOf, isReply, rawBytes, ringOf, titleOf, withHeld } from "./bytes";
 import { colors, FONT, fontSize } from "./looks";
 
@@ -63,7 +64,7 @@ export class Session {
       rows: info.rows || 24,
       cursorBlink: !matchMedia("(prefers-reduced-motion: reduce)").matches,
       fontFamily: `${FONT}, monospace`,
-      fontSize: fontSize(matchMedia("(max-width: 767.9px)").matches),
+      fontSize: fontSize(isPhone()),
       lineHeight: 1.25,
       linkHandler: { activate: (_event, text) => this.view.setState({ asked: text }) },
       minimumContrastRatio: 4.5,
@@ -95,7 +96,7 @@ export class Session {
       onOutput: (piece) => this.write(piece),
       onGap: (lost) => this.screen.write(`\u0018\u001b[0;90m${this.screen.buffer.active.cursorX > 0 ? "\r\n" : ""}${m.terminal_gap({ size: bytes(lost) })}\u001b[0m\r\n`),
       onEvent: (event) => this.happened(event),
-    }, { ticket: (path) => ticketFor(path, location.origin), socket: (path) => new WebSocket(location.origin.replace(/^http/, "ws") + path) });
+    }, { ticket: ticketFor, socket: openSocket });
     this.tie.open();
   }
 
@@ -104,7 +105,7 @@ export class Session {
     into.append(this.box);
     if (!this.screen.element) this.screen.open(this.box);
     this.screen.textarea?.setAttribute("aria-label", m.terminal_input());
-    this.screen.options.fontSize = fontSize(matchMedia("(max-width: 767.9px)").matches);
+    this.screen.options.fontSize = fontSize(isPhone());
     this.fit();
   }
 
