@@ -100,6 +100,28 @@ describe("a run", () => {
     await dialog.getByText("Equal lines: 17").waitFor();
   });
 
+  test("is compared by its bytes where it does not write text", async () => {
+    for (const last of ["\\xfe", "\\xfe", "\\xfd"]) {
+      await runCode(`import sys\nsys.stdout.buffer.write(b"\\xff${last}")`);
+      await page.getByText("exit 0").first().waitFor();
+      await page.getByText("2 B of the output are not text.").waitFor();
+      await page.goto(`${server.url}/run?ws=${workspaceId}`);
+    }
+    const history = page.getByRole("navigation", { name: "History" });
+    const dialog = page.getByRole("dialog", { name: "Compare outputs" });
+    await history.getByRole("link").first().focus();
+    await page.keyboard.press("Space");
+    await history.getByRole("checkbox").nth(1).click();
+    await history.getByRole("button", { name: "Compare (2/2)" }).click();
+    await dialog.getByText("The outputs differ.", { exact: false }).waitFor();
+    await expect.poll(() => dialog.getByText("2 B of the output are not text.").count()).toBe(2);
+    await page.keyboard.press("Escape");
+    await history.getByRole("checkbox").first().click();
+    await history.getByRole("checkbox").nth(2).click();
+    await history.getByRole("button", { name: "Compare (2/2)" }).click();
+    await dialog.getByText("Both outputs are equal.").waitFor();
+  });
+
   test("that opens a port has a chip for it, as long as it runs", async () => {
     await page.getByLabel("Time limit", { exact: false }).fill("60");
     await runCode("import http.server, functools\nprint('Serving HTTP on 0.0.0.0 port 8123', flush=True)\nhttp.server.HTTPServer(('', 8123), http.server.SimpleHTTPRequestHandler).serve_forever()");

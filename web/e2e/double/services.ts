@@ -1,4 +1,5 @@
 // The test double's services: the real contract over data in memory, with the errors that the Studio must show.
+import { isUtf8 } from "node:buffer";
 import { spawn } from "node:child_process";
 import { mkdtemp, mkdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -94,10 +95,10 @@ async function* execute(user: User, exec: RunExecRequest, signal: AbortSignal, t
     child.stdin.on("error", () => undefined).write(exec.stdin);
     if (exec.keepStdinOpen) inputs.set(execId, { owner: user.userId, stdin: child.stdin });
     else child.stdin.end();
-    const queue: { stream: OutputStream; data: Uint8Array }[] = [];
+    const queue: { stream: OutputStream.STDOUT | OutputStream.STDERR; data: Uint8Array }[] = [];
     let wake = () => {};
     let code: number | null | undefined;
-    const push = (stream: OutputStream) => (data: Buffer) => { queue.push({ stream, data: new Uint8Array(data) }); wake(); };
+    const push = (stream: OutputStream.STDOUT | OutputStream.STDERR) => (data: Buffer) => { queue.push({ stream, data: new Uint8Array(data) }); wake(); };
     child.stdout.on("data", push(OutputStream.STDOUT));
     child.stderr.on("data", push(OutputStream.STDERR));
     child.on("close", (c) => { code = c; wake(); });
@@ -107,12 +108,12 @@ async function* execute(user: User, exec: RunExecRequest, signal: AbortSignal, t
     const timer = setTimeout(() => { timeout = true; child.kill("SIGKILL"); }, limit);
     running.set(execId, () => child.kill("SIGTERM"));
     signal.addEventListener("abort", () => child.kill("SIGKILL"));
-    const all: Record<number, string> = { 1: "", 2: "" };
+    const all = { [OutputStream.STDOUT]: [] as Uint8Array[], [OutputStream.STDERR]: [] as Uint8Array[] };
     while (code === undefined || queue.length > 0) {
       const next = queue.shift();
       if (!next) { await new Promise<void>((resolve) => { wake = resolve; if (code !== undefined || queue.length > 0) resolve(); }); continue; }
       const words = new TextDecoder().decode(next.data);
-      all[next.stream] += words;
+      all[next.stream].push(next.data);
       for (const port of portsIn(words).opened) openPorts.set(execId, { owner: user.userId, port, workspaceId: spaceOf(user, exec.workspaceId).workspace.workspaceId, terminalId: "", execId });
       for (const l of words.split("\n").filter(Boolean)) log(Level.INFO, "sandbox", l, { exec_id: execId, stream: next.stream === OutputStream.STDERR ? "stderr" : "stdout" }, trace);
       yield { seq: seq++, event: { case: "output", value: { stream: next.stream, data: next.data, atMs: Date.now() - started } } };
@@ -120,7 +121,8 @@ async function* execute(user: User, exec: RunExecRequest, signal: AbortSignal, t
     clearTimeout(timer);
     const status = timeout ? RunStatus.TIMEOUT : code === 0 ? RunStatus.SUCCEEDED : code === null ? RunStatus.CANCELLED : RunStatus.NONZERO_EXIT;
     const wallMs = Date.now() - started;
-    const result = create(RunExecResponseSchema, { execId, exitCode: code ?? -1, stdout: all[1] ?? "", stderr: all[2] ?? "", status, isolation, wallMs, cpuMs: Math.round(wallMs * 0.6), maxRssBytes: 14_680_064n, facts: { layers: ["userns", "mount", "pid", "net", "seccomp", "landlock-7"], limits: { memory: "cgroup", pids: "cgroup", cpu: "cgroup", disk: "overlay" } }, changedPaths: exec.path.includes("colors") ? ["out/colors.txt"] : [], rejectedPaths: exec.path.includes("colors") ? { "/etc/passwd": "outside the workspace" } : {} });
+    const [out, err] = [textOrBytes(all[OutputStream.STDOUT]), textOrBytes(all[OutputStream.STDERR])];
+    const result = create(RunExecResponseSchema, { execId, exitCode: code ?? -1, stdout: out.text, stdoutData: out.data, stderr: err.text, stderrData: err.data, status, isolation, wallMs, cpuMs: Math.round(wallMs * 0.6), maxRssBytes: 14_680_064n, facts: { layers: ["userns", "mount", "pid", "net", "seccomp", "landlock-7"], limits: { memory: "cgroup", pids: "cgroup", cpu: "cgroup", disk: "overlay" } }, changedPaths: exec.path.includes("colors") ? ["out/colors.txt"] : [], rejectedPaths: exec.path.includes("colors") ? { "/etc/passwd": "outside the workspace" } : {} });
     Object.assign(entry.run, { status, exitCode: code ?? -1, wallMs });
     entry.result = result;
     log(code === 0 ? Level.INFO : Level.WARN, "sandbox", `run ended: ${RunStatus[status]} after ${wallMs} ms`, { exec_id: execId }, trace);
@@ -335,6 +337,12 @@ export function routes(router: ConnectRouter): void {
       return { job: found };
     },
   });
+}
+
+/** An output as the server tells it: text where it is UTF-8, else bytes. */
+function textOrBytes(pieces: Uint8Array[]): { text: string; data: Uint8Array } {
+  const all = Buffer.concat(pieces);
+  return isUtf8(all) ? { text: all.toString(), data: new Uint8Array() } : { text: "", data: new Uint8Array(all) };
 }
 
 function groupOf(rows: UsageRow[], key: (row: UsageRow) => string): Map<string, UsageRow[]> {
