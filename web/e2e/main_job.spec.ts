@@ -86,7 +86,7 @@ test("the run stands in the Run tab with its isolation", async () => {
 
 test("the output stands in the logs", async () => {
   await tab("Logs").click();
-  await page.getByRole("log").getByText("even: [0, 2, 4]").first().waitFor({ timeout: patient });
+  await page.getByRole("log", { name: "Lines of the log" }).getByText("even: [0, 2, 4]").first().waitFor({ timeout: patient });
 });
 
 test("the tokens stand on the ledger", async () => {

@@ -69,6 +69,16 @@ describe("a run", () => {
     await line.waitFor({ state: "detached" });
   });
 
+  test("whose line comes in pieces has it as one in the logs", async () => {
+    await page.getByRole("switch", { name: "Keep input open" }).click();
+    await runCode('import sys\nsys.stdout.write("one half")\nsys.stdout.flush()\nsys.stdin.readline()\nprint(" and the other")');
+    await output().getByText("one half").waitFor();
+    await page.getByRole("textbox", { name: "Line for the program" }).press("Enter");
+    await page.getByText("exit 0").first().waitFor();
+    await page.getByRole("navigation", { name: "Tabs" }).getByRole("link", { name: "Logs" }).click();
+    await page.getByRole("log", { name: "Lines of the log" }).getByText("one half and the other").waitFor();
+  });
+
   test("that fails names the place, and a click leads there", async () => {
     await page.getByRole("radio", { name: "File" }).click();
     await page.getByRole("combobox", { name: "File" }).click();

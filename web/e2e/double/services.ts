@@ -109,15 +109,20 @@ async function* execute(user: User, exec: RunExecRequest, signal: AbortSignal, t
     running.set(execId, () => child.kill("SIGTERM"));
     signal.addEventListener("abort", () => child.kill("SIGKILL"));
     const all = { [OutputStream.STDOUT]: [] as Uint8Array[], [OutputStream.STDERR]: [] as Uint8Array[] };
+    const tell = (level: Level, stream: string) => linesTo((text) => {
+      for (const port of portsIn(text).opened) openPorts.set(execId, { owner: user.userId, port, workspaceId: spaceOf(user, exec.workspaceId).workspace.workspaceId, terminalId: "", execId });
+      log(level, "sandbox", text, { exec_id: execId, stream }, trace);
+    });
+    const lines = { [OutputStream.STDOUT]: tell(Level.INFO, "stdout"), [OutputStream.STDERR]: tell(Level.WARN, "stderr") };
     while (code === undefined || queue.length > 0) {
       const next = queue.shift();
       if (!next) { await new Promise<void>((resolve) => { wake = resolve; if (code !== undefined || queue.length > 0) resolve(); }); continue; }
-      const words = new TextDecoder().decode(next.data);
       all[next.stream].push(next.data);
-      for (const port of portsIn(words).opened) openPorts.set(execId, { owner: user.userId, port, workspaceId: spaceOf(user, exec.workspaceId).workspace.workspaceId, terminalId: "", execId });
-      for (const l of words.split("\n").filter(Boolean)) log(Level.INFO, "sandbox", l, { exec_id: execId, stream: next.stream === OutputStream.STDERR ? "stderr" : "stdout" }, trace);
+      lines[next.stream].take(next.data);
       yield { seq: seq++, event: { case: "output", value: { stream: next.stream, data: next.data, atMs: Date.now() - started } } };
     }
+    lines[OutputStream.STDOUT].end();
+    lines[OutputStream.STDERR].end();
     clearTimeout(timer);
     const status = timeout ? RunStatus.TIMEOUT : code === 0 ? RunStatus.SUCCEEDED : code === null ? RunStatus.CANCELLED : RunStatus.NONZERO_EXIT;
     const wallMs = Date.now() - started;
@@ -337,6 +342,21 @@ export function routes(router: ConnectRouter): void {
       return { job: found };
     },
   });
+}
+
+/** Tells lines when they are complete, as the server's log does: a program may write one in many pieces. */
+function linesTo(tell: (line: string) => void): { take: (piece: Uint8Array) => void; end: () => void } {
+  const decoder = new TextDecoder();
+  let rest = "";
+  const flush = (text: string) => {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) tell(line);
+  };
+  return {
+    take: (piece) => flush(decoder.decode(piece, { stream: true })),
+    end: () => { flush(decoder.decode()); if (rest) tell(rest); },
+  };
 }
 
 /** An output as the server tells it: text where it is UTF-8, else bytes. */
