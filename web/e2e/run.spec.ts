@@ -39,6 +39,8 @@ async function enter(view: View): Promise<void> {
 }
 const form = () => page.getByRole("region", { name: /^(New run|Neuer Lauf)$/ });
 const output = () => page.getByRole("log", { name: /^(Output|Ausgabe)$/ });
+/** Waits until the run that is shown has ended so; the history tells the same of older ones. */
+const ended = (how: string) => page.getByRole("region", { name: /^(Result|Ergebnis)$/ }).getByText(how, { exact: true }).first().waitFor();
 async function runCode(code: string): Promise<void> {
   await page.getByRole("textbox", { name: "Code" }).fill(code);
   await form().getByRole("button", { name: /^(Run|Ausführen)$/ }).click();
@@ -65,7 +67,7 @@ describe("a run", () => {
     await page.getByRole("button", { name: "Send line" }).click();
     await page.getByRole("button", { name: "Close input (EOF)" }).click();
     await output().getByText("rest 5").waitFor();
-    await page.getByText("exit 0").first().waitFor();
+    await ended("exit 0");
     await line.waitFor({ state: "detached" });
   });
 
@@ -74,7 +76,7 @@ describe("a run", () => {
     await runCode('import sys\nsys.stdout.write("one half")\nsys.stdout.flush()\nsys.stdin.readline()\nprint(" and the other")');
     await output().getByText("one half").waitFor();
     await page.getByRole("textbox", { name: "Line for the program" }).press("Enter");
-    await page.getByText("exit 0").first().waitFor();
+    await ended("exit 0");
     await page.getByRole("navigation", { name: "Tabs" }).getByRole("link", { name: "Logs" }).click();
     await page.getByRole("log", { name: "Lines of the log" }).getByText("one half and the other").waitFor();
   });
@@ -84,7 +86,7 @@ describe("a run", () => {
     await page.getByRole("combobox", { name: "File" }).click();
     await page.getByRole("option", { name: "src/shop.py" }).click();
     await form().getByRole("button", { name: "Run", exact: true }).click();
-    await page.getByText("exit 1").first().waitFor();
+    await ended("exit 1");
     await page.getByRole("tab", { name: /^Problems ?1$/ }).waitFor();
     await page.getByRole("button", { name: /^Error in src\/shop\.py, line 2: NameError/ }).click();
     await page.waitForURL(/\/code.*path=src%2Fshop\.py/);
@@ -95,7 +97,7 @@ describe("a run", () => {
     for (const word of ["first", "second"]) {
       await runCode(`for n in range(20):\n    print("line", n)\nprint("the ${word}")`);
       await output().getByText(`the ${word}`).waitFor();
-      await page.getByText("exit 0").first().waitFor();
+      await ended("exit 0");
       await page.goto(`${server.url}/run?ws=${workspaceId}`);
     }
     const history = page.getByRole("navigation", { name: "History" });
@@ -113,7 +115,7 @@ describe("a run", () => {
   test("is compared by its bytes where it does not write text", async () => {
     for (const last of ["\\xfe", "\\xfe", "\\xfd"]) {
       await runCode(`import sys\nsys.stdout.buffer.write(b"\\xff${last}")`);
-      await page.getByText("exit 0").first().waitFor();
+      await ended("exit 0");
       await page.getByText("2 B of the output are not text.").waitFor();
       await page.goto(`${server.url}/run?ws=${workspaceId}`);
     }
@@ -130,6 +132,17 @@ describe("a run", () => {
     await history.getByRole("checkbox").nth(2).click();
     await history.getByRole("button", { name: "Compare (2/2)" }).click();
     await dialog.getByText("Both outputs are equal.").waitFor();
+  });
+
+  test("of very many lines says how many are not shown, while it is new and later", async () => {
+    await runCode("for n in range(25_000):\n    print(n)");
+    await ended("exit 0");
+    await output().getByText("24999", { exact: true }).waitFor();
+    await page.getByText(/^Lines at the beginning that are not shown: 5,00\d$/).waitFor();
+    await page.getByRole("navigation", { name: "History" }).getByRole("link").first().click();
+    await page.reload();
+    await page.getByText("Lines at the beginning that are not shown: 5,000").waitFor();
+    await output().getByText("24999", { exact: true }).waitFor();
   });
 
   test("that opens a port has a chip for it, as long as it runs", async () => {
@@ -159,7 +172,7 @@ test.each(views)("axe finds nothing serious in the Run tab's new parts ($width, 
   await check("input line");
   await line.fill("x");
   await page.keyboard.press("Enter");
-  await page.getByText("exit 1").first().waitFor();
+  await ended("exit 1");
   await check("problems");
   if (view.width < 1180) await page.getByRole("button", { name: /^(Verlauf|History)$/ }).first().click();
   await page.getByRole("button", { name: /^(Vergleichen|Compare)/ }).click();

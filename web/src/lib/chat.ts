@@ -32,7 +32,8 @@ interface Chat { threads: Thread[]; activeId: string | null; settings: Settings;
 
 export const defaultSettings: Settings = { temperature: 0.7, topP: 0.95, repeatPenalty: 1.1, maxTokens: 1024, model: "" };
 const empty: Chat = { threads: [], activeId: null, settings: defaultSettings, draft: "" };
-const MOST_THREADS = 50;
+/** An older conversation goes when there are more. */
+export const MOST_THREADS = 50;
 
 export const useChat = create<Chat>()(persist(() => empty, { name: "devstudio.chat", storage: kept<Chat>(), skipHydration: true }));
 

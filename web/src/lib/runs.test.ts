@@ -1,6 +1,6 @@
 // Output arrives in pieces that end anywhere.
 import { expect, test } from "vitest";
-import { append, typed } from "./runs";
+import { append, latest, linesOf, typed } from "./runs";
 
 const piece = (text: string, atMs = 0, stream: "out" | "err" = "out") => ({ text, atMs, stream });
 
@@ -16,8 +16,17 @@ test("output and error output do not mix in a line", () => {
   expect(append([], [piece("out"), piece("err\n", 1, "err")]).map(({ text, stream }) => `${stream}:${text}`)).toEqual(["out:out", "err:err", "err:"]);
 });
 
-test("only the last 20,000 lines are kept", () => {
-  expect(append([], [piece("x\n".repeat(30_000))])).toHaveLength(20_000);
+test("only the last 20,000 lines are kept, and the others counted", () => {
+  const { lines, hidden } = latest(append([], [piece("x\n".repeat(30_000))]));
+  expect([lines.length, hidden]).toEqual([20_000, 10_001]);
+  expect(latest(append(lines, [piece("y\n")]), hidden).hidden).toBe(10_002);
+});
+
+test("the lines of a stored result are all of both outputs, empty ones too", () => {
+  const { lines, hidden } = linesOf({ stdout: "a\n\nb\n", stderr: "c", wallMs: 7 });
+  expect(lines.map(({ text, stream }) => `${stream}:${text}`)).toEqual(["out:a", "out:", "out:b", "err:c"]);
+  expect(hidden).toBe(0);
+  expect(linesOf({ stdout: "", stderr: "", wallMs: 7 }).lines).toEqual([]);
 });
 
 test("what was typed stands on lines of its own between the outputs", () => {

@@ -9,6 +9,9 @@ import { Isolation, OutputStream, RunExecRequestSchema, type RunExecRequest, typ
 /** One line of output. */
 export interface Line { text: string; atMs: number; stream: "out" | "err" | "in" }
 
+/** The last lines of an output, and how many came before them. */
+export interface Held { lines: Line[]; hidden: number }
+
 /** A run as it stands. */
 export interface LiveRun {
   key: number;
@@ -19,6 +22,8 @@ export interface LiveRun {
   startedAt: number;
   isolation: Isolation;
   lines: Line[];
+  /** So many lines came before those and are not held any more. */
+  hidden: number;
   running: boolean;
   /** It can be given more to read. */
   inputOpen: boolean;
@@ -47,7 +52,7 @@ export async function startRun(init: Partial<Omit<RunExecRequest, "$typeName">>,
   const request = message(RunExecRequestSchema, init);
   const key = nextKey++;
   const trace = traceparent();
-  useRuns.setState({ current: { key, request, title, execId: "", traceId: trace.split("-")[1] ?? "", startedAt: Date.now(), isolation: Isolation.UNSPECIFIED, lines: [], running: true, inputOpen: request.keepStdinOpen, result: null, fault: null } });
+  useRuns.setState({ current: { key, request, title, execId: "", traceId: trace.split("-")[1] ?? "", startedAt: Date.now(), isolation: Isolation.UNSPECIFIED, lines: [], hidden: 0, running: true, inputOpen: request.keepStdinOpen, result: null, fault: null } });
   const decoders = { out: new TextDecoder(), err: new TextDecoder() };
   let waiting: { text: string; atMs: number; stream: "out" | "err" }[] = [];
   let frame = 0;
@@ -55,7 +60,7 @@ export async function startRun(init: Partial<Omit<RunExecRequest, "$typeName">>,
     frame = 0;
     const pieces = waiting;
     waiting = [];
-    change(key, (run) => ({ lines: append(run.lines, pieces) }));
+    change(key, (run) => latest(append(run.lines, pieces), run.hidden));
   };
   try {
     for await (const { event } of sandbox.streamExec({ exec: request }, { signal: mine.signal, headers: { traceparent: trace } })) {
@@ -67,7 +72,7 @@ export async function startRun(init: Partial<Omit<RunExecRequest, "$typeName">>,
       } else if (event.case === "result") {
         if (frame) cancelAnimationFrame(frame);
         flush();
-        change(key, (run) => ({ result: event.value, running: false, execId: event.value.execId, isolation: event.value.isolation, lines: run.lines.length > 0 ? run.lines : linesOf(event.value) }));
+        change(key, (run) => ({ result: event.value, running: false, execId: event.value.execId, isolation: event.value.isolation, ...(run.lines.length > 0 ? {} : linesOf(event.value)) }));
       }
     }
   } catch (cause) {
@@ -102,13 +107,20 @@ export async function writeRun(line: string | null): Promise<void> {
   change(current.key, (run) => (line === null ? { inputOpen: false } : { lines: typed(run.lines, line, Date.now() - run.startedAt) }));
 }
 
-/** The lines of a stored result. */
-export function linesOf(result: RunExecResponse): Line[] {
-  return [
-    ...append([], [{ text: result.stdout, atMs: result.wallMs, stream: "out" as const }]),
-    ...append([], [{ text: result.stderr, atMs: result.wallMs, stream: "err" as const }]),
-  ].filter((line) => line.text !== "");
+/** The lines of a stored result, and how many more there were before. */
+export function linesOf({ stdout, stderr, wallMs }: Pick<RunExecResponse, "stdout" | "stderr" | "wallMs">): Held {
+  const lines = (text: string, stream: "out" | "err") => (text === "" ? [] : append([], [{ text: text.replace(/\n$/, ""), atMs: wallMs, stream }]));
+  return latest([...lines(stdout, "out"), ...lines(stderr, "err")]);
 }
+
+/** Holds the last lines and counts the others. */
+export function latest(lines: Line[], hidden = 0): Held {
+  const more = Math.max(0, lines.length - MOST_LINES);
+  return { lines: more > 0 ? lines.slice(more) : lines, hidden: hidden + more };
+}
+
+/** How much of a run's outputs is not text. */
+export const binaryBytes = ({ stdoutData, stderrData }: Pick<RunExecResponse, "stdoutData" | "stderrData">): number => stdoutData.length + stderrData.length;
 
 /** Appends pieces, which may end within a line, to lines. The last line is the unfinished one. */
 export function append(lines: Line[], pieces: Line[]): Line[] {
@@ -121,7 +133,7 @@ export function append(lines: Line[], pieces: Line[]): Line[] {
       else out.push({ text: part, atMs: piece.atMs, stream: piece.stream });
     });
   }
-  return out.length > MOST_LINES ? out.slice(-MOST_LINES) : out;
+  return out;
 }
 
 /** Shows what was typed as a line of its own, after the output that it answers. */

@@ -2,9 +2,9 @@
 import { ArrowDown, MessagesSquare, Plus, Trash2 } from "lucide-react";
 import { useEffect, useLayoutEffect, useRef, useState } from "react";
 import { toast } from "../../ui/toast";
-import { ask, newThread, openThread, removeThread, stopAnswer, useChat, type Thread } from "../../lib/chat";
+import { ask, MOST_THREADS, newThread, openThread, removeThread, stopAnswer, useChat, type Thread } from "../../lib/chat";
 import { useCommands } from "../../lib/commands";
-import { ago } from "../../lib/format";
+import { ago, number } from "../../lib/format";
 import { useStatus } from "../../lib/status";
 import { m } from "../../paraglide/messages";
 import { Button, IconButton } from "../../ui/button";
@@ -122,7 +122,7 @@ function ThreadList({ threads, activeId, onPick }: { threads: Thread[]; activeId
           </li>
         ))}
       </ul>
-      <p className="border-t border-line px-3 py-2 text-xs text-fg-3">{m.conversations_local()}</p>
+      <p className="border-t border-line px-3 py-2 text-xs text-fg-3">{m.conversations_local()}{threads.length >= MOST_THREADS && ` ${m.conversations_most({ count: number(MOST_THREADS) })}`}</p>
     </nav>
   );
 }

@@ -3,13 +3,14 @@ import { ArrowUpRight, Play, Square } from "lucide-react";
 import { go } from "../../lib/nav";
 import { runEnd, isolationName } from "../../lib/engines";
 import { span } from "../../lib/format";
-import { stopRun, useRuns } from "../../lib/runs";
+import { binaryBytes, stopRun, useRuns } from "../../lib/runs";
 import { m } from "../../paraglide/messages";
 import { RunStatus } from "../../gen/devstudio/sandbox/v1/run_pb";
 import { Output } from "../../ui/ansi";
 import { Button } from "../../ui/button";
 import { FaultLine } from "../../ui/fault";
 import { usePhone } from "../../ui/media";
+import { OutputNotes } from "../../ui/output-notes";
 import { Tag } from "../../ui/tag";
 import { nameOf } from "./rows";
 
@@ -34,7 +35,8 @@ export function OutputPanel({ onRun }: { onRun: () => void }) {
         <>
           {run.fault && <div className="p-2"><FaultLine fault={run.fault}><Button small onClick={onRun}>{m.try_again()}</Button></FaultLine></div>}
           {run.result?.message && <p className="border-b border-line px-4 py-1.5 text-xs text-warn">{run.result.message}</p>}
-          {!run.running && !run.fault && run.lines.length === 0 ? <p className="p-4 text-sm">{m.output_empty()}</p> : <Output lines={run.lines} label={m.output()} />}
+          <OutputNotes result={run.result} hidden={run.hidden} />
+          {!run.running && !run.fault && run.lines.length === 0 && !(run.result && binaryBytes(run.result) > 0) ? <p className="p-4 text-sm">{m.output_empty()}</p> : <Output lines={run.lines} label={m.output()} />}
         </>
       )}
     </>

@@ -19,7 +19,8 @@ import { Menu, MenuItem } from "../../ui/menu";
 import { Panes } from "../../ui/panes";
 import { Segmented } from "../../ui/segmented";
 import { Waiting } from "../../ui/tag";
-import { LogBuffer, type Row } from "./buffer";
+import { Tip } from "../../ui/tip";
+import { LogBuffer, MOST_ROWS, type Row } from "./buffer";
 import { Details } from "./details";
 import { levels, paramsOf, parseQuery, queryOf, services, setFilter, useFilter, type Filter } from "./filter";
 import { Histogram } from "./histogram";
@@ -105,7 +106,7 @@ export default function LogsTab() {
       <Bar key={queryOf(filter)} filter={filter} paused={paused} onPause={() => pause(!paused)} onSave={() => saveText("logs.ndjson", rows.map((row) => JSON.stringify(row)).join("\n"), "application/x-ndjson")}>
         <p className="flex items-center gap-1.5 text-xs whitespace-nowrap text-fg-2 max-wide:hidden">
           <span aria-hidden className={cx("size-1.5 rounded-full", paused || connection !== "open" ? "bg-fg-3" : "live-dot bg-signal")} />
-          <span className="nums">{paused ? m.logs_paused() : connection === "open" ? m.logs_live({ rate: number(rate, rate < 10 ? 1 : 0) }) : m.disconnected()} <span className="text-fg-3">· {m.logs_held({ count: number(rows.length) })}</span></span>
+          <span className="nums">{paused ? m.logs_paused() : connection === "open" ? m.logs_live({ rate: number(rate, rate < 10 ? 1 : 0) }) : m.disconnected()} <Tip text={m.logs_held_about({ backlog: number(BACKLOG), most: number(MOST_ROWS) })}><span className="text-fg-3">· {m.logs_held({ count: number(rows.length) })}</span></Tip></span>
         </p>
       </Bar>
       <Histogram seconds={buffer.seconds} count={rows.length} version={bars} />

@@ -6,13 +6,14 @@ import { explain } from "../../api/errors";
 import { SandboxService, type GetRunResponse } from "../../gen/devstudio/sandbox/v1/run_pb";
 import { runEnd } from "../../lib/engines";
 import { ago, bytes, number, span } from "../../lib/format";
+import { binaryBytes } from "../../lib/runs";
 import { m } from "../../paraglide/messages";
 import { Button } from "../../ui/button";
 import { cx } from "../../ui/cx";
 import { Dialog, DialogBody } from "../../ui/dialog";
 import { FaultLine } from "../../ui/fault";
 import { Tag, Waiting } from "../../ui/tag";
-import { binaryBytes, difference, sameBytes, type Row } from "./difference";
+import { difference, sameBytes, type Row } from "./difference";
 
 const MOST_ROWS = 3_000;
 
@@ -44,7 +45,7 @@ function Both({ runs: [before, after] }: { runs: [GetRunResponse, GetRunResponse
       {found && found.rows.length > 0 && (
         <div role="region" tabIndex={0} data-inset aria-label={m.output()} className="font-code min-h-24 overflow-auto rounded-ctl border border-line-2 bg-editor py-1.5 text-code">
           <div className="min-w-max">{found.rows.slice(0, MOST_ROWS).map((row, i) => <Line key={i} row={row} />)}</div>
-          {found.rows.length > MOST_ROWS && <p className="px-3 py-1 font-sans text-xs text-warn">{m.output_truncated()}</p>}
+          {found.rows.length > MOST_ROWS && <p className="px-3 py-1 font-sans text-xs text-warn">{m.run_compare_cut({ hidden: number(found.rows.length - MOST_ROWS) })}</p>}
         </div>
       )}
     </>

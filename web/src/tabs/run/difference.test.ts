@@ -1,6 +1,7 @@
 // Two outputs are compared by their lines; what is equal is folded.
 import { expect, test } from "vitest";
-import { binaryBytes, difference, sameBytes } from "./difference";
+import { binaryBytes } from "../../lib/runs";
+import { difference, sameBytes } from "./difference";
 
 const told = (before: string, after: string) => difference(before, after)?.rows.map((row) => (row.kind === "fold" ? `…${row.count}` : `${{ same: " ", added: "+", removed: "-" }[row.kind]}${row.text}`));
 

@@ -34,9 +34,6 @@ export function difference(before: string, after: string): Difference | null {
 const whole = (text: string): string => bare(text).replaceAll("\r\n", "\n").replace(/([^\n])$/, "$1\n");
 
 type Outputs = Pick<RunExecResponse, "stdout" | "stderr" | "stdoutData" | "stderrData">;
-/** How much of a run's outputs is not text. */
-export const binaryBytes = ({ stdoutData, stderrData }: Outputs): number => stdoutData.length + stderrData.length;
-
 /** Two runs wrote the same, byte by byte. */
 export function sameBytes(a: Outputs, b: Outputs): boolean {
   const encoder = new TextEncoder();

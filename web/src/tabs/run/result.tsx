@@ -9,7 +9,7 @@ import { isolationName, runEnd } from "../../lib/engines";
 import { bytes, span } from "../../lib/format";
 import { go } from "../../lib/nav";
 import { LINES_READ, MOST_PROBLEMS, parseProblems, type Problem } from "../../lib/problems";
-import { stopRun, type Line } from "../../lib/runs";
+import { binaryBytes, stopRun, type Line } from "../../lib/runs";
 import { m } from "../../paraglide/messages";
 import { Output } from "../../ui/ansi";
 import { Button, IconButton } from "../../ui/button";
@@ -17,19 +17,21 @@ import { copyText } from "../../ui/copy";
 import { cx } from "../../ui/cx";
 import { saveText } from "../../ui/download";
 import { FaultLine } from "../../ui/fault";
+import { OutputNotes } from "../../ui/output-notes";
 import { PortChips } from "../../ui/port-chips";
 import { Tag } from "../../ui/tag";
 import { Details } from "./details";
 import { InputLine } from "./input-line";
 
-interface Props { title: string; execId: string; traceId?: string; lines: Line[]; running: boolean; startedAt: number; isolation: Isolation; result: RunExecResponse | null; fault: Fault | null; memoryLimit: number; inputOpen?: boolean; stored?: boolean; onAgain: () => void; onHistory?: () => void }
+interface Props { title: string; execId: string; traceId?: string; lines: Line[]; hidden: number; running: boolean; startedAt: number; isolation: Isolation; result: RunExecResponse | null; fault: Fault | null; memoryLimit: number; inputOpen?: boolean; stored?: boolean; onAgain: () => void; onHistory?: () => void }
 
-export function Result({ title, execId, traceId, lines, running, startedAt, isolation, result, fault, memoryLimit, inputOpen, stored, onAgain, onHistory }: Props) {
+export function Result({ title, execId, traceId, lines, hidden, running, startedAt, isolation, result, fault, memoryLimit, inputOpen, stored, onAgain, onHistory }: Props) {
   const elapsed = useElapsed(startedAt, running);
   const end = runEnd(running ? RunStatus.UNSPECIFIED : (result?.status ?? RunStatus.CANCELLED), result?.exitCode ?? 0);
   const { problems, cut } = useProblems(lines, running);
   const open = useRunPorts(execId, running);
-  const text = lines.filter((line) => line.stream !== "in").map((line) => line.text).join("\n");
+  // What is not shown any more is still in the result.
+  const text = hidden > 0 && result ? result.stdout + result.stderr : lines.filter((line) => line.stream !== "in").map((line) => line.text).join("\n");
   const wallMs = result?.wallMs ?? elapsed;
   return (
     <>
@@ -55,10 +57,9 @@ export function Result({ title, execId, traceId, lines, running, startedAt, isol
       )}
       {result?.status === RunStatus.TIMEOUT && <p className="border-b border-line bg-warn-soft px-4 py-1.5 text-sm text-warn">{m.run_timeout_note({ time: span(result.wallMs) })}</p>}
       {result?.message && <p className="border-b border-line px-4 py-1.5 text-sm text-warn">{result.message}</p>}
-      {result?.truncated && <p className="border-b border-line px-4 py-1.5 text-xs text-warn">{m.output_truncated()}</p>}
-      {result && result.stdoutData.length > 0 && <p className="border-b border-line px-4 py-1.5 text-xs">{m.output_binary({ size: bytes(result.stdoutData.length) })}</p>}
+      <OutputNotes result={result} hidden={hidden} />
       <PortChips workspaceId={open.workspaceId} ports={open.ports} />
-      {!running && !fault && lines.length === 0 ? <p className="flex-1 p-4 text-sm">{m.output_empty()}</p> : <Output lines={lines} label={m.output()} times={!stored} />}
+      {!running && !fault && lines.length === 0 && !(result && binaryBytes(result) > 0) ? <p className="flex-1 p-4 text-sm">{m.output_empty()}</p> : <Output lines={lines} label={m.output()} times={!stored} />}
       {inputOpen && <InputLine />}
       {!fault && (result || problems.length > 0) && <Details problems={problems} cut={cut} result={result} />}
     </>

@@ -2,7 +2,7 @@
 import { useParams } from "@tanstack/react-router";
 import { useQuery } from "@connectrpc/connect-query";
 import { History } from "lucide-react";
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { explain } from "../../api/errors";
 import { refetch } from "../../api/query";
 import { SandboxService } from "../../gen/devstudio/sandbox/v1/run_pb";
@@ -29,6 +29,7 @@ export default function RunTab() {
   const shown = useRef<HTMLElement>(null);
   const showsLive = live !== null && (execId === "" || live.execId === execId);
   const stored = useQuery(SandboxService.method.getRun, { execId }, { enabled: execId !== "" && !showsLive, refetchInterval: (query) => (query.state.data && !query.state.data.result ? 1_000 : false) });
+  const kept = useMemo(() => (stored.data?.result ? linesOf(stored.data.result) : { lines: [], hidden: 0 }), [stored.data]);
   const again = () => {
     const request = showsLive ? live?.request : stored.data?.run?.request;
     if (!request) return;
@@ -54,7 +55,7 @@ export default function RunTab() {
   const result = (
     <section ref={shown} aria-label={m.result()} data-pane className="flex min-h-0 flex-1 flex-col bg-editor">
       {showsLive && live ? (
-        <Result key={live.key} title={live.title} execId={live.execId} traceId={live.traceId} lines={live.lines} running={live.running} startedAt={live.startedAt} isolation={live.isolation} result={live.result} fault={live.fault} memoryLimit={Number(live.request.memoryBytes)} inputOpen={live.running && live.inputOpen && live.execId !== ""} onAgain={again} {...(narrow ? { onHistory: () => setHistory(true) } : {})} />
+        <Result key={live.key} title={live.title} execId={live.execId} traceId={live.traceId} lines={live.lines} hidden={live.hidden} running={live.running} startedAt={live.startedAt} isolation={live.isolation} result={live.result} fault={live.fault} memoryLimit={Number(live.request.memoryBytes)} inputOpen={live.running && live.inputOpen && live.execId !== ""} onAgain={again} {...(narrow ? { onHistory: () => setHistory(true) } : {})} />
       ) : execId === "" ? (
         <Empty title={m.run_none()}>{narrow && <Button icon={History} onClick={() => setHistory(true)}>{m.history()}</Button>}</Empty>
       ) : stored.isPending ? (
@@ -66,7 +67,7 @@ export default function RunTab() {
           key={execId}
           title={stored.data.run?.title ?? ""}
           execId={execId}
-          lines={stored.data.result ? linesOf(stored.data.result) : []}
+          {...kept}
           running={!stored.data.result}
           startedAt={Number(stored.data.run?.startedAt?.seconds ?? 0n) * 1000}
           isolation={stored.data.run?.isolation ?? 0}
