@@ -347,6 +347,46 @@ test("a row is dragged into a folder, which is marked, and by keys it is cut and
   expect((await paths()).filter((path) => /b( copy)?\.txt/.test(path))).toEqual(["b copy.txt", "b.txt"]);
 });
 
+test("a drop that is refused says why, and nothing is lost", async () => {
+  await put("site/lib/one.txt", "theirs\n");
+  const stay = await paths();
+  const note = (text: string | RegExp) => page.getByRole("region", { name: /^Notes/ }).getByText(text);
+  const drag = async (from: Locator, to: Locator) => {
+    await from.hover();
+    await page.mouse.down();
+    await to.hover();
+    await to.hover({ position: { x: 90, y: 10 } });
+    await page.mouse.up();
+  };
+  const site = item("site");
+  const css = item("css").and(page.locator('[aria-level="2"]'));
+  await item("site").click();
+  await css.waitFor();
+  await drag(site, css);
+  await note("site cannot be put into itself.").waitFor();
+  await site.focus();
+  await page.keyboard.press("Control+c");
+  await page.keyboard.press("Control+v");
+  await expect.poll(() => note("site cannot be put into itself.").count()).toBe(2);
+  await page.keyboard.press("Escape");
+  await drag(item("lib").and(page.locator('[aria-level="1"]')), css);
+  await item("lib").and(page.locator('[aria-level="3"]')).waitFor();
+  await drag(item("lib").and(page.locator('[aria-level="3"]')), site);
+  await note("This exists already.").waitFor();
+  await clients.files.movePath({ workspaceId, from: "site/css/lib", to: "lib" });
+  await item("lib").and(page.locator('[aria-level="1"]')).waitFor();
+  const { lockId } = await clients.locks.acquireLock({ workspaceId, path: "c.txt", agentId: "coder-1", ttlMs: 600_000 });
+  await item(/^c\.txt/).focus();
+  await page.keyboard.press("Control+x");
+  await css.focus();
+  await page.keyboard.press("Control+v");
+  await note("c.txt is locked by coder-1.").waitFor();
+  await page.getByText("c.txt is marked to be moved.", { exact: false }).waitFor();
+  await page.keyboard.press("Escape");
+  await clients.locks.releaseLock({ lockId });
+  expect(await paths()).toEqual(stay);
+});
+
 const before = Array.from({ length: 60 }, (_, i) => `line ${i + 1}\n`).join("");
 const after = before.replace("line 5\n", "line five\n").replace("line 20\n", "").replace("line 40\n", "line 40\nline 40 and a half\n");
 

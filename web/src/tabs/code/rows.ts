@@ -71,9 +71,12 @@ export function copyName(path: string, word: string, taken: (path: string) => bo
   }
 }
 
+/** A folder of a path is that path itself, or lies in it. */
+export const intoItself = (path: string, folder: string): boolean => folder !== "" && within(folder, path);
+
 /** Where a dragged path ends up in a folder; null where that would change nothing or cannot be. */
 export function dropTarget(from: string, folder: string): string | null {
-  if (within(folder, from) && folder !== "") return null;
+  if (intoItself(from, folder)) return null;
   return parentOf(from) === folder ? null : joined(folder, nameOf(from));
 }
 

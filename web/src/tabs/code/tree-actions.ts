@@ -6,11 +6,12 @@ import { here } from "../../lib/place";
 import { closeFile, sidesOf } from "../../lib/sides";
 import { useWorkbench } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
+import { toast } from "../../ui/toast";
 import { tried } from "../../ui/tried";
-import { copyName, dropTarget, joined, parentOf, within, type Row } from "./rows";
+import { copyName, dropTarget, intoItself, joined, nameOf, parentOf, within, type Row } from "./rows";
 
-export async function move(from: string, to: string): Promise<void> {
-  await tried(async () => {
+export async function move(from: string, to: string): Promise<boolean> {
+  return tried(async () => {
     const { movePath } = await import("./files");
     await movePath(from, to);
     const { active } = useWorkbench.getState();
@@ -23,11 +24,20 @@ export async function rename(path: string, name: string): Promise<void> {
   if (clean !== "" && joined(parentOf(path), clean) !== path) await move(path, joined(parentOf(path), clean));
 }
 
-export async function moveInto(path: string, folder: string): Promise<void> {
+/** Tells that something cannot be put into itself, where that is what was tried. */
+export function refused(path: string, folder: string): boolean {
+  const itself = intoItself(path, folder);
+  if (itself) toast.info(m.code_into_itself({ name: nameOf(path) }));
+  return itself;
+}
+
+/** False where it stays where it was though it should have gone. */
+export async function moveInto(path: string, folder: string): Promise<boolean> {
+  if (refused(path, folder)) return false;
   const to = dropTarget(path, folder);
-  if (to === null) return;
+  if (to === null) return true;
   useWorkbench.setState(({ expanded }) => ({ expanded: [...new Set([...expanded, folder].filter(Boolean))] }));
-  await move(path, to);
+  return move(path, to);
 }
 
 export const duplicate = (path: string, taken: (path: string) => boolean) => tried(() => workspace.copyPath({ workspaceId: here(), from: path, to: copyName(path, m.copy_word(), taken) }));

@@ -5,7 +5,7 @@ import { here } from "../../lib/place";
 import { m } from "../../paraglide/messages";
 import { tried } from "../../ui/tried";
 import { copyName, joined, nameOf } from "./rows";
-import { moveInto } from "./tree-actions";
+import { moveInto, refused } from "./tree-actions";
 
 /** What waits to be put somewhere. */
 export interface Held { path: string; cut: boolean }
@@ -18,8 +18,10 @@ export function useTreeClip(taken: (path: string) => boolean): TreeClip {
     if (!held) return;
     if (held.cut) {
       setHeld(null);
-      return void moveInto(held.path, folder);
+      // What was refused is still marked, for another folder.
+      return void moveInto(held.path, folder).then((done) => { if (!done) setHeld((now) => now ?? held); });
     }
+    if (refused(held.path, folder)) return;
     const same = joined(folder, nameOf(held.path));
     void tried(() => workspace.copyPath({ workspaceId: here(), from: held.path, to: taken(same) ? copyName(same, m.copy_word(), taken) : same }));
   };

@@ -5,8 +5,8 @@ import { m } from "../../paraglide/messages";
 import { toast } from "../../ui/toast";
 import { tried } from "../../ui/tried";
 import { filesOfDrop } from "./dropped";
-import { dropTarget } from "./rows";
-import { moveInto } from "./tree-actions";
+import { dropTarget, intoItself } from "./rows";
+import { moveInto, refused } from "./tree-actions";
 import type { Uploading } from "./upload";
 
 /** What a dragged row carries: its path. */
@@ -19,6 +19,8 @@ interface Options { onUpload: (uploading: Uploading) => void; onOpen: (folder: s
 export function useTreeDrag({ onUpload, onOpen }: Options) {
   const [target, setTarget] = useState<string | null>(null);
   const dragged = useRef<string | null>(null);
+  /** Where what is dragged would go into itself: the pointer forbids it, and the end of the drag says why. */
+  const itself = useRef<string | null>(null);
   const waiting = useRef<{ folder: string; timer: ReturnType<typeof setTimeout> } | null>(null);
   const stopWaiting = () => {
     clearTimeout(waiting.current?.timer);
@@ -26,6 +28,7 @@ export function useTreeDrag({ onUpload, onOpen }: Options) {
   };
   const end = () => {
     dragged.current = null;
+    itself.current = null;
     stopWaiting();
     setTarget(null);
   };
@@ -38,6 +41,7 @@ export function useTreeDrag({ onUpload, onOpen }: Options) {
       stopWaiting();
       if (folder !== "") waiting.current = { folder, timer: setTimeout(() => onOpen(folder), OPEN_MS) };
     }
+    itself.current = dragged.current !== null && intoItself(dragged.current, folder) ? folder : null;
     // Where a drop would change nothing there is no mark, and the pointer says so.
     if (!files && dragged.current !== null && dropTarget(dragged.current, folder) === null) return setTarget(null);
     event.preventDefault();
@@ -67,6 +71,12 @@ export function useTreeDrag({ onUpload, onOpen }: Options) {
     if (event.currentTarget.contains(event.relatedTarget as Node | null)) return;
     stopWaiting();
     setTarget(null);
+    // The browser also leaves what does not take the drop, just before the drag ends; then nothing is entered.
+    if (event.relatedTarget !== null) itself.current = null;
   };
-  return { target, start, over, drop, end, leave };
+  const ended = () => {
+    if (dragged.current !== null && itself.current !== null) refused(dragged.current, itself.current);
+    end();
+  };
+  return { target, start, over, drop, ended, leave };
 }

@@ -166,7 +166,7 @@ export function FileTree({ tree, onNew, onOpened }: { tree: TreeState; onNew: (c
                 onDragStart={drag.start(row.path)}
                 onDragOver={drag.over(folder)}
                 onDrop={drag.drop(folder)}
-                onDragEnd={drag.end}
+                onDragEnd={drag.ended}
               />
             );
           })}
