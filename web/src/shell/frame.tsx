@@ -77,7 +77,7 @@ export function Frame() {
         {open === "palette" && <Palette onClose={() => setOpen(null)} />}
         {open === "shortcuts" && <Shortcuts onClose={() => setOpen(null)} />}
         {open === "password" && <ChangePassword onClose={() => setOpen(null)} />}
-        <Toaster position="bottom-right" theme={theme === "SerialSteel" ? "light" : "dark"} offset={36} toastOptions={{ className: "!rounded-card !border-line-2 !bg-overlay !text-fg !shadow-over !font-sans !text-sm" }} />
+        <Toaster position="bottom-right" containerAriaLabel={m.notes()} theme={theme === "SerialSteel" ? "light" : "dark"} offset={36} toastOptions={{ className: "!rounded-card !border-line-2 !bg-overlay !text-fg !shadow-over !font-sans !text-sm" }} />
       </Suspense>
     </div>
   );

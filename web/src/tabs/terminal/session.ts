@@ -58,6 +58,7 @@ export class Session {
   constructor(info: Terminal, private fresh: boolean) {
     this.keptFrom = Number(info.keptFrom);
     this.view = createStore<View>(() => ({ info, tie: { state: "connecting", attempts: 0, retryAt: 0, fault: null }, title: "", end: info.end ?? null, throttled: false, ports: null, rejected: {}, size: { columns: info.columns, rows: info.rows }, ctrl: false, alt: false, asked: null }));
+    Screen.strings.tooMuchOutput = m.terminal_too_much();
     this.screen = new Screen({
       allowProposedApi: true, // The marks of the search are decorations, which xterm calls proposed.
       cols: info.columns || 80,
