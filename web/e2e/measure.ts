@@ -78,6 +78,14 @@ async function scroll(page: Page, scroller: string, row: string): Promise<{ long
   return { longestMs, rows };
 }
 
+/** Waits until the tree has so many rows: it is as high as all of them, though few are drawn. */
+const rowsThere = (page: Page, count: number): Promise<unknown> =>
+  page.waitForFunction((wanted) => {
+    const tree = document.querySelector("[role=tree]");
+    const row = tree?.querySelector<HTMLElement>("[role=treeitem]");
+    return tree && row && tree.clientHeight >= wanted * row.offsetHeight;
+  }, count);
+
 /** The tree of ten thousand entries. */
 async function tree(browser: Browser, target: Target): Promise<Figure[]> {
   const clients = await clientsOf(target.url, target.email, target.password);
@@ -96,7 +104,7 @@ async function tree(browser: Browser, target: Target): Promise<Figure[]> {
     await page.goto(`${target.url}/code?ws=${workspaceId}`);
     await page.locator("[role=treeitem]").first().waitFor();
     // All folders are open, so that all rows are there to be drawn; first all of them must have come.
-    await page.waitForFunction((least) => (document.querySelector("[role=tree]")?.clientHeight ?? 0) >= least, FOLDERS * 20);
+    await rowsThere(page, FOLDERS);
     await page.locator("[role=treeitem]").first().focus();
     await page.keyboard.press("*");
     await page.locator("[role=treeitem][aria-level='2']").first().waitFor();
@@ -105,8 +113,9 @@ async function tree(browser: Browser, target: Target): Promise<Figure[]> {
     await page.reload();
     await page.locator("[role=log] button").first().waitFor();
     opening.push(await clickUntil(page, "nav a[href*='/code']", "[role=treeitem][aria-level='2']"));
-    const scrolled = await page.evaluate(() => { const box = document.querySelector("[role=tree]")?.parentElement; box?.setAttribute("data-figures", "tree"); return box?.scrollHeight ?? 0; });
-    if (scrolled < ENTRIES * 20) throw new Error(`the tree shows only ${scrolled} px of rows`);
+    // It is open when the first rows are there; the watch tells the others in further messages, and all are scrolled.
+    await rowsThere(page, ENTRIES);
+    await page.evaluate(() => document.querySelector("[role=tree]")?.parentElement?.setAttribute("data-figures", "tree"));
     const { longestMs, rows: most } = await scroll(page, "[data-figures=tree]", "[role=treeitem]");
     longest.push(longestMs);
     rows.push(most);
