@@ -139,6 +139,16 @@ describe("a run", () => {
     await ended("exit 0");
     await output().getByText("24999", { exact: true }).waitFor();
     await page.getByText(/^Lines at the beginning that are not shown: 5,00\d$/).waitFor();
+    // What stands above and below it when the run ends takes nothing of its end.
+    await page.getByRole("tablist").waitFor();
+    const below = () => output().evaluate((box) => Math.round(box.scrollHeight - box.scrollTop - box.clientHeight));
+    await expect.poll(below).toBeLessThanOrEqual(1);
+    // Who has gone up stays there.
+    await output().hover();
+    await page.mouse.wheel(0, -2_000);
+    await expect.poll(below).toBeGreaterThan(1_000);
+    await page.setViewportSize({ width: 1440, height: 700 });
+    expect(await below()).toBeGreaterThan(1_000);
     await page.getByRole("navigation", { name: "History" }).getByRole("link").first().click();
     await page.reload();
     await page.getByText("Lines at the beginning that are not shown: 5,000").waitFor();

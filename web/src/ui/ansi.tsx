@@ -1,7 +1,7 @@
 // Output of programs with its ANSI colours; lines carry their time in grey.
 import Anser from "anser";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { memo, useEffect, useRef, useState } from "react";
+import { memo, useCallback, useEffect, useRef } from "react";
 import { number } from "../lib/format";
 import type { Line } from "../lib/runs";
 import { m } from "../paraglide/messages";
@@ -12,12 +12,23 @@ const ROW = 20;
 /** Shows lines; follows the end until one scrolls up. */
 export function Output({ lines, label, times = true, follow = true }: { lines: Line[]; label: string; times?: boolean; follow?: boolean }) {
   const scroller = useRef<HTMLDivElement>(null);
-  const [atEnd, setAtEnd] = useState(true);
+  const end = useRef({ held: true, top: 0 });
   const shown = lines.length > 0 && lines.at(-1)?.text === "" ? lines.length - 1 : lines.length;
   const rows = useVirtualizer({ count: shown, getScrollElement: () => scroller.current, estimateSize: () => ROW, overscan: 30, paddingStart: 10, paddingEnd: 10 });
+  const toEnd = useCallback(() => {
+    const box = scroller.current;
+    if (!box || !follow || !end.current.held) return;
+    box.scrollTo({ top: box.scrollHeight });
+    end.current.top = box.scrollTop;
+  }, [follow]);
+  useEffect(toEnd, [toEnd, shown]);
+  // What appears above or below it makes it lower; its end stays in view.
   useEffect(() => {
-    if (follow && atEnd && shown > 0) scroller.current?.scrollTo({ top: scroller.current.scrollHeight });
-  }, [shown, atEnd, follow]);
+    if (!scroller.current) return;
+    const sizes = new ResizeObserver(toEnd);
+    sizes.observe(scroller.current);
+    return () => sizes.disconnect();
+  }, [toEnd]);
   return (
     <div
       ref={scroller}
@@ -27,8 +38,11 @@ export function Output({ lines, label, times = true, follow = true }: { lines: L
       tabIndex={0}
       data-inset
       onScroll={(event) => {
-        const box = event.currentTarget;
-        setAtEnd(box.scrollHeight - box.scrollTop - box.clientHeight < 24);
+        // Lines that came since, or a lower box, are no scrolling up: only who goes up lets the end go.
+        const { scrollTop: top, scrollHeight, clientHeight } = event.currentTarget;
+        if (scrollHeight - top - clientHeight < 24) end.current.held = true;
+        else if (top < end.current.top) end.current.held = false;
+        end.current.top = top;
       }}
       className="font-code text-code min-h-0 flex-1 overflow-auto bg-editor text-fg"
     >
