@@ -1,5 +1,5 @@
 // The tabs of one side of the editor: previews in italics, dots for unsaved ones, a menu, and drag to the other side.
-import { ClipboardCopy, Columns2, Lock, PanelRight, X } from "lucide-react";
+import { ClipboardCopy, Columns2, CopyX, Lock, PanelRight, X } from "lucide-react";
 import { useState } from "react";
 import { focusSide, splitEditor } from "../../lib/sides";
 import { openFile, useWorkbench, type Side } from "../../lib/workbench";
@@ -75,7 +75,7 @@ export function FileTabs({ side, right, split, focused, tree, userId, actions }:
       {menu && (
         <MenuAt x={menu.x} y={menu.y} label={m.actions_of({ name: nameOf(menu.path) })} onClose={() => setMenu(null)}>
           <MenuItem icon={X} keys="Alt+W" onSelect={() => actions.close(menu.path)}>{m.close_file()}</MenuItem>
-          <MenuItem disabled={open.length < 2} onSelect={() => actions.closeOthers(menu.path)}>{m.split_close_others()}</MenuItem>
+          <MenuItem icon={CopyX} disabled={open.length < 2} onSelect={() => actions.closeOthers(menu.path)}>{m.split_close_others()}</MenuItem>
           <MenuLine />
           <MenuItem icon={Columns2} keys="Mod+\" onSelect={() => { openFile(menu.path, preview !== menu.path); splitEditor(); }}>{split ? m.split_show_other() : m.split_editor()}</MenuItem>
           <MenuItem icon={PanelRight} disabled={!split && open.length < 2} onSelect={() => actions.moveAside(menu.path)}>{m.split_move()}</MenuItem>
