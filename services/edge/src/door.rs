@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use devstudio_kit::{
     Fault, Mesh, Reason,
-    identity::{Identity, REQUEST_ID_HEADER},
+    identity::REQUEST_ID_HEADER,
     rpc::{Index, Method},
     server::{self, Peer},
     telemetry,
@@ -26,8 +26,10 @@ use tower::ServiceExt as _;
 use tracing::{Instrument as _, Span, field};
 
 use crate::{
+    access::Access,
     guard::{Guard, Pass, Refusal, Who},
     limits::Left,
+    revocation::revoked,
     session,
 };
 
@@ -88,8 +90,14 @@ impl Door {
         let started = Instant::now();
         let span = Span::current();
         span.record("request_id", field::display(pass.request_id));
-        if let Some(identity) = &pass.identity {
-            span.record("user_id", field::display(identity.user_id));
+        if let Some(access) = &pass.access {
+            span.record("user_id", field::display(access.identity.user_id));
+            // a body that came slowly may have come too late
+            if access.is_lost() {
+                let mut response = Status::from(revoked()).into_http();
+                insert(response.headers_mut(), REQUEST_ID_HEADER, &pass.request_id.to_string());
+                return response;
+            }
         }
         pass.apply(request.headers_mut());
         let limit = match server::deadline(request.headers()) {
@@ -99,7 +107,7 @@ impl Door {
         };
         // from here on: a stream that is being sent must not outlive the access of whoever sends it
         let streamed = method.streams || method.takes_stream;
-        let cut = pass.identity.as_ref().filter(|_| streamed).map(|identity| self.cut(identity));
+        let cut = pass.access.clone().filter(|_| streamed).map(|access| self.cut(access));
         let alive = CancellationToken::new();
         let ends_with_call = alive.clone().drop_guard();
         if method.takes_stream {
@@ -138,8 +146,7 @@ impl Door {
     }
 
     /// Resolves when a stream of this person's has to end, and why: their access was revoked, or the edge stops.
-    fn cut(&self, identity: &Identity) -> Cut {
-        let lost = self.guard.revocations.lost(identity.clone());
+    fn cut(&self, access: Access) -> Cut {
         let stop = self.stop.clone();
         Box::pin(async move {
             let stopped = async {
@@ -147,7 +154,7 @@ impl Door {
                 tokio::time::sleep(STREAM_GRACE).await;
             };
             tokio::select! {
-                () = lost => Fault::new(Reason::TokenInvalid, "the access was revoked"),
+                () = access.lost() => revoked(),
                 () = stopped => Fault::new(Reason::UpstreamUnavailable, "the server stops; try again")
                     .with("service", "edge"),
             }

@@ -4,18 +4,17 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use devstudio_kit::{
     Fault, Mesh, Reason,
-    identity::{
-        CLIENT_IP_HEADER, IDENTITY_HEADER, Identity, REFRESH_TOKEN_HEADER, REQUEST_ID_HEADER, SERVICE_HEADER,
-    },
-    rpc::{Access, Method, RateClass},
+    identity::{CLIENT_IP_HEADER, IDENTITY_HEADER, REFRESH_TOKEN_HEADER, REQUEST_ID_HEADER, SERVICE_HEADER},
+    rpc::{Access as Rule, Method, RateClass},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use uuid::Uuid;
 
 use crate::{
     Config,
+    access::Access,
     limits::{Left, Limits, Subject},
-    revocation::Revocations,
+    revocation::{Revocations, revoked},
     session,
 };
 
@@ -25,7 +24,7 @@ pub enum Who {
     /// Whoever the headers say.
     Headers,
     /// A person who was let in before, on a socket.
-    Known(Box<Identity>),
+    Known(Access),
 }
 
 /// What the guard decided: the call may go on, under this id, as this person.
@@ -33,8 +32,8 @@ pub enum Who {
 pub struct Pass {
     /// The request's id.
     pub request_id: Uuid,
-    /// The person; public methods need none.
-    pub identity: Option<Identity>,
+    /// Whose call it is; public methods need nobody.
+    pub access: Option<Access>,
     /// What is left of the rate limit.
     pub left: Option<Left>,
     token: Option<HeaderValue>,
@@ -56,8 +55,7 @@ pub struct Refusal {
 pub struct Guard {
     mesh: Mesh,
     limits: Arc<Limits>,
-    /// What lost its validity.
-    pub revocations: Revocations,
+    revocations: Revocations,
 }
 
 impl Guard {
@@ -91,10 +89,37 @@ impl Guard {
             .map_err(|fault| Refusal { request_id, fault })
     }
 
-    /// Who the headers say it is, whatever the method. Fails as DEV methods do.
-    pub async fn identify(&self, headers: &HeaderMap) -> Result<Identity, Fault> {
-        let credential = credential(headers)?;
-        self.revocations.identify(credential, Uuid::now_v7()).await
+    /// Lets in whom the headers name, whatever the method. Fails as DEV methods do. Whoever guesses credentials is
+    /// slowed down by address.
+    pub async fn identify(
+        &self,
+        headers: &HeaderMap,
+        client: Option<IpAddr>,
+        request_id: Uuid,
+    ) -> Result<Access, Fault> {
+        let identified = match credential(headers) {
+            Ok(credential) => self.revocations.identify(credential, request_id).await,
+            Err(fault) => Err(fault),
+        };
+        if identified.is_err() {
+            self.limits.take(RateClass::Unspecified, Subject::of(client))?;
+        }
+        identified
+    }
+
+    /// Uses a ticket up and lets in whose it is. Whoever guesses tickets is slowed down by address.
+    pub async fn redeem(
+        &self,
+        ticket: &str,
+        path: &str,
+        origin: &str,
+        client: Option<IpAddr>,
+    ) -> Result<Access, Fault> {
+        let redeemed = self.revocations.redeem(ticket, path, origin).await;
+        if redeemed.as_ref().is_err_and(|fault| fault.reason == Reason::TicketInvalid) {
+            self.limits.take(RateClass::SignIn, Subject::of(client))?;
+        }
+        redeemed
     }
 
     async fn decide(
@@ -105,44 +130,33 @@ impl Guard {
         who: &Who,
         request_id: Uuid,
     ) -> Result<Pass, Fault> {
-        let address = Subject::of(client);
-        let identity = match (method.access, who) {
-            (Access::Public, _) => None,
-            (_, Who::Known(identity)) => Some(Identity { request_id, ..(**identity).clone() }),
-            (_, Who::Headers) => match self.known(headers, request_id).await {
-                Ok(identity) => Some(identity),
-                Err(fault) => {
-                    // whoever guesses credentials is slowed down by address
-                    self.limits.take(RateClass::Unspecified, address)?;
-                    return Err(fault);
-                }
-            },
+        let access = match (method.access, who) {
+            (Rule::Public, _) => None,
+            (_, Who::Known(access)) if access.is_lost() => return Err(revoked()),
+            (_, Who::Known(access)) => Some(access.under(request_id)),
+            (_, Who::Headers) => Some(self.identify(headers, client, request_id).await?),
         };
-        match (method.access, &identity) {
-            (Access::Service | Access::Unspecified, _) => {
+        let identity = access.as_ref().map(|access| &access.identity);
+        match (method.access, identity) {
+            (Rule::Service | Rule::Unspecified, _) => {
                 return Err(Fault::new(Reason::RoleRequired, "only services of DevStudio may call this")
                     .with("role", "service"));
             }
-            (Access::Admin, Some(identity)) => identity.must_be_admin()?,
+            (Rule::Admin, Some(identity)) => identity.must_be_admin()?,
             _ => {}
         }
-        let subject = match &identity {
-            Some(Identity { key_id: Some(key), .. }) => Subject::Key(*key),
-            Some(identity) => Subject::User(identity.user_id),
-            None => address,
+        let subject = match identity {
+            Some(identity) => identity.key_id.map_or(Subject::User(identity.user_id), Subject::Key),
+            None => Subject::of(client),
         };
         // signing in and out of many tabs of one house must stay possible; guesses are Auth's to slow down
         let left = self.limits.take(method.rate, subject)?;
-        let token = match &identity {
+        let token = match identity {
             Some(identity) => Some(header_value(&self.mesh.keys().mint_identity(identity)?)?),
             None => None,
         };
         let refresh_token = session::refresh_token(method, headers);
-        Ok(Pass { request_id, identity, left: Some(left), token, client, refresh_token })
-    }
-
-    async fn known(&self, headers: &HeaderMap, request_id: Uuid) -> Result<Identity, Fault> {
-        self.revocations.identify(credential(headers)?, request_id).await
+        Ok(Pass { request_id, access, left: Some(left), token, client, refresh_token })
     }
 }
 

@@ -38,7 +38,7 @@ pub async fn begin(
     params: &Value,
 ) -> Result<Begun, Fault> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(Begun::Without) };
-    if pass.identity.is_none() {
+    if pass.access.is_none() {
         return Ok(Begun::Without);
     }
     let key =

@@ -1,6 +1,7 @@
 //! The edge: the one door of DevStudio. gRPC, gRPC-web, JSON-RPC, REST, SSE, WebSocket and the Studio's files on one
 //! port. It decides who may call what and how often, and turns JSON into messages; it holds no business logic.
 
+mod access;
 pub mod api_doc;
 mod assets;
 mod client;

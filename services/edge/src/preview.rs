@@ -14,13 +14,14 @@ use axum::{
     extract::{Request, State},
     middleware::Next,
 };
-use devstudio_kit::{Fault, Reason, server::Listener};
+use devstudio_kit::{Reason, server::Listener};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use self::sessions::{COOKIE, Sessions};
 use crate::{
     Config,
     door::{self, Door},
+    revocation::is_revoked,
     socket,
 };
 
@@ -52,10 +53,7 @@ pub fn host(config: &Config, listener: &Listener) -> Option<String> {
 impl Previews {
     /// Previews below a host; none where there is none.
     pub fn new(door: Door, host: Option<String>) -> Self {
-        Self(host.map(|host| {
-            let sessions = Sessions::new(&door);
-            Arc::new(Inner { door, host, sessions })
-        }))
+        Self(host.map(|host| Arc::new(Inner { door, host, sessions: Sessions::new() })))
     }
 }
 
@@ -121,19 +119,22 @@ impl Inner {
         let ticket = socket::query(request.uri().query().unwrap_or_default()).remove("ticket");
         let path = format!("/preview/{}", place.preview_id);
         let origin = format!("{}://{}", place.scheme, place.host);
-        let identity = match socket::redeem(&self.door, ticket.unwrap_or_default(), &path, &origin).await {
-            Ok(identity) => identity,
-            Err(fault) if fault.reason == Reason::UpstreamUnavailable => return page::fault(&fault),
+        let ticket = ticket.unwrap_or_default();
+        let access = match self.door.guard.redeem(&ticket, &path, &origin, client).await {
+            Ok(access) => access,
+            Err(fault) if matches!(fault.reason, Reason::UpstreamUnavailable | Reason::RateLimited) => {
+                return page::fault(&fault);
+            }
             Err(_) => return page::foreign(),
         };
-        let there = connection::open(&self.door, &identity, client, &place.preview_id).await;
+        let there = connection::open(&self.door, &access, client, &place.preview_id).await;
         match there.map_err(|fault| (fault.reason, fault)) {
             // a program that does not take connections yet is theirs all the same
             Ok(_) | Err((Reason::UpstreamUnavailable, _)) => {}
             Err((Reason::NotFound, _)) => return page::foreign(),
             Err((_, fault)) => return page::fault(&fault),
         }
-        match self.sessions.open(identity, &place.preview_id) {
+        match self.sessions.open(access, &place.preview_id, sessions::LIFE) {
             Ok(secret) => entered(place, &secret),
             Err(fault) => page::fault(&fault),
         }
@@ -154,14 +155,6 @@ fn entered(place: &Place, secret: &str) -> Response<Body> {
         headers.insert(header::SET_COOKIE, cookie);
     }
     page::empty(StatusCode::SEE_OTHER, headers)
-}
-
-/// A fault of the way to a program, as it is told of a session that has lost its right.
-fn is_revoked(fault: &Fault) -> bool {
-    matches!(
-        fault.reason,
-        Reason::TokenInvalid | Reason::TokenExpired | Reason::KeyRevoked | Reason::UserDisabled
-    )
 }
 
 #[cfg(test)]

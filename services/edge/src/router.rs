@@ -19,8 +19,13 @@ use tower_http::{
     compression::CompressionLayer,
     cors::{AllowOrigin, CorsLayer},
 };
+use uuid::Uuid;
 
-use crate::{Config, assets, door::Door, json, preview, probe, reply, socket, terminal, upload};
+use crate::{
+    Config, assets,
+    door::{self, Door},
+    json, preview, probe, reply, socket, terminal, upload,
+};
 
 /// The router of the edge.
 pub fn build(
@@ -123,7 +128,8 @@ async fn models(State(door): State<Door>, request: Request) -> Response<Body> {
 
 /// The shape of all APIs is for whoever is signed in.
 async fn signed_in(State(door): State<Door>, request: Request, next: middleware::Next) -> Response<Body> {
-    match door.guard.identify(request.headers()).await {
+    let client = door::client(&request);
+    match door.guard.identify(request.headers(), client, Uuid::now_v7()).await {
         Ok(_) => next.run(request).await,
         Err(fault) => tonic::Status::from(fault).into_http::<Body>().into_response(),
     }

@@ -14,9 +14,8 @@ use axum::{
         ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
     },
 };
-use devstudio_kit::{Fault, Reason, Service, identity::Identity};
-use devstudio_proto::auth::v1::{RedeemTicketRequest, auth_service_client::AuthServiceClient};
-use futures::{Sink, SinkExt as _, StreamExt as _};
+use devstudio_kit::{Fault, Reason};
+use futures::{Sink, SinkExt as _, Stream, StreamExt as _};
 use http::{HeaderMap, Response, header};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -25,12 +24,12 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
-    MAX_JSON_BYTES, client,
+    MAX_JSON_BYTES,
+    access::Access,
+    client,
     door::{self, Door},
     guard::{Refusal, Who},
-    json, reply,
-    revocation::identity_of,
-    session, transcode,
+    json, reply, session, transcode,
 };
 
 /// Calls that run at once on one socket.
@@ -62,8 +61,8 @@ pub async fn logs(State(door): State<Door>, request: Request) -> Response<Body> 
 
 async fn open(door: Door, request: Request, at_once: Option<(&'static str, Value)>) -> Response<Body> {
     match enter(&door, request).await {
-        Ok(Entered { identity, client, upgrade, .. }) => {
-            upgrade.on_upgrade(move |socket| run(door, socket, identity, client, at_once))
+        Ok(Entered { access, client, upgrade, .. }) => {
+            upgrade.on_upgrade(move |socket| run(door, socket, access, client, at_once))
         }
         Err(fault) => reply::failure(&fault, Value::Null, HeaderMap::new()),
     }
@@ -71,8 +70,8 @@ async fn open(door: Door, request: Request, at_once: Option<(&'static str, Value
 
 /// Somebody who was let in, and whose socket opens now.
 pub struct Entered {
-    /// Who.
-    pub identity: Identity,
+    /// Whose access it lives by.
+    pub access: Access,
     /// Where from.
     pub client: Option<IpAddr>,
     /// What the address says besides its path.
@@ -88,10 +87,11 @@ pub async fn enter(door: &Door, request: Request) -> Result<Entered, Fault> {
     let mut query = query(request.uri().query().unwrap_or_default());
     let ticket = query.remove("ticket");
     let (mut head, _) = request.into_parts();
-    let identity = admit(door, &head.headers.clone(), ticket, &path).await?;
+    let access = admit(door, &head.headers, client, ticket, &path).await?;
     match WebSocketUpgrade::from_request_parts(&mut head, &()).await {
         Ok(upgrade) => {
-            Ok(Entered { identity, client, query, upgrade: upgrade.max_message_size(MAX_JSON_BYTES) })
+            let upgrade = upgrade.max_message_size(MAX_JSON_BYTES).max_frame_size(MAX_JSON_BYTES);
+            Ok(Entered { access, client, query, upgrade })
         }
         Err(_) => Err(Fault::new(Reason::SchemaViolation, "this address is for WebSockets")
             .with("pointer", "")
@@ -103,9 +103,10 @@ pub async fn enter(door: &Door, request: Request) -> Result<Entered, Fault> {
 async fn admit(
     door: &Door,
     headers: &HeaderMap,
+    client: Option<IpAddr>,
     ticket: Option<String>,
     path: &str,
-) -> Result<Identity, Fault> {
+) -> Result<Access, Fault> {
     let Some(ticket) = ticket else {
         if headers.contains_key(header::ORIGIN) && !session::same_origin(headers) {
             return Err(Fault::new(
@@ -116,33 +117,17 @@ async fn admit(
         if !headers.contains_key(header::AUTHORIZATION) && !headers.contains_key("x-api-key") {
             return Err(Fault::new(Reason::TicketInvalid, "a ticket is missing"));
         }
-        return door.guard.identify(headers).await;
+        return door.guard.identify(headers, client, Uuid::now_v7()).await;
     };
     let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    redeem(door, ticket, path, origin).await
-}
-
-/// Uses a ticket up and tells whose it is.
-pub async fn redeem(door: &Door, ticket: String, path: &str, origin: &str) -> Result<Identity, Fault> {
-    let mut auth = AuthServiceClient::new(door.link(Service::Auth));
-    let (path, origin) = (path.to_owned(), origin.to_owned());
-    let mut request = tonic::Request::new(RedeemTicketRequest { ticket, path, origin });
-    request.set_timeout(Duration::from_secs(5));
-    let answer = auth.redeem_ticket(request).await.map_err(|status| {
-        let fault = Fault::from_status(&status);
-        match fault.reason {
-            Reason::SchemaViolation => Fault::new(Reason::TicketInvalid, "the ticket is not valid"),
-            _ => fault,
-        }
-    })?;
-    identity_of(answer.into_inner().principal, Uuid::now_v7())
+    door.guard.redeem(&ticket, path, origin, client).await
 }
 
 /// One open socket.
 #[derive(Clone)]
 struct Session {
     door: Door,
-    identity: Identity,
+    access: Access,
     client: Option<IpAddr>,
     out: mpsc::Sender<Message>,
     running: Arc<Mutex<HashMap<String, CancellationToken>>>,
@@ -153,61 +138,25 @@ struct Session {
 async fn run(
     door: Door,
     socket: WebSocket,
-    identity: Identity,
+    access: Access,
     client: Option<IpAddr>,
     at_once: Option<(&'static str, Value)>,
 ) {
-    let (mut sink, mut source) = socket.split();
-    let (out, mut queue) = mpsc::channel::<Message>(QUEUE);
+    let (mut sink, source) = socket.split();
+    let (out, queue) = mpsc::channel::<Message>(QUEUE);
     let ended = CancellationToken::new();
     let end_calls = ended.clone().drop_guard();
-    let mut gone = door.guard.revocations.subscribe();
     let stop = door.stop.clone();
-    let session = Session {
-        door,
-        identity: identity.clone(),
-        client,
-        out,
-        running: Arc::default(),
-        ended,
-        bare: at_once.is_some(),
-    };
+    let (running, bare) = (Arc::default(), at_once.is_some());
+    let session = Session { door, access: access.clone(), client, out, running, ended, bare };
     if let Some((method, params)) = at_once {
         session.take(json!({"jsonrpc": "2.0", "id": 0, "method": method, "params": params})).await;
     }
-    let mut ping = tokio::time::interval(PING);
-    let mut heard = tokio::time::Instant::now();
-    let close = loop {
-        tokio::select! {
-            message = queue.recv() => match message {
-                Some(message) => if sink.send(message).await.is_err() { break None },
-                None => break None,
-            },
-            message = source.next() => {
-                heard = tokio::time::Instant::now();
-                match message {
-                    Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
-                        Ok(value) => session.take(value).await,
-                        Err(error) => {
-                            let fault = Fault::new(Reason::ParseError, format!("the message is not JSON: {error}"));
-                            let text = json!({"jsonrpc": "2.0", "id": null, "error": reply::error_object(&fault, "")});
-                            if sink.send(Message::Text(text.to_string().into())).await.is_err() { break None }
-                        }
-                    },
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => break None,
-                    Some(Ok(_)) => {}
-                }
-            },
-            event = gone.recv() => match event {
-                Ok(event) if !event.concerns(&identity) => {}
-                _ => break Some((4401, "the access was revoked")),
-            },
-            () = stop.cancelled() => break Some((1012, "the server restarts")),
-            _ = ping.tick() => {
-                if heard.elapsed() > SILENCE { break None }
-                if sink.send(Message::Ping(Vec::new().into())).await.is_err() { break None }
-            }
-        }
+    // besides it, since a reader that does not read keeps it waiting
+    let close = tokio::select! {
+        () = session.serve(&mut sink, source, queue) => None,
+        () = access.lost() => Some((4401, "the access was revoked")),
+        () = stop.cancelled() => Some((1012, "the server restarts")),
     };
     drop(end_calls);
     if let Some((code, reason)) = close {
@@ -222,6 +171,50 @@ pub async fn say_goodbye(sink: &mut (impl Sink<Message> + Unpin), code: u16, rea
 }
 
 impl Session {
+    /// Sends what calls have to say and takes what the client says, until it goes or is dead.
+    async fn serve(
+        &self,
+        sink: &mut (impl Sink<Message> + Unpin),
+        mut source: impl Stream<Item = Result<Message, axum::Error>> + Unpin,
+        mut queue: mpsc::Receiver<Message>,
+    ) {
+        let mut ping = tokio::time::interval(PING);
+        let mut heard = tokio::time::Instant::now();
+        loop {
+            let message = tokio::select! {
+                message = queue.recv() => match message {
+                    Some(message) => message,
+                    None => return,
+                },
+                message = source.next() => {
+                    heard = tokio::time::Instant::now();
+                    match message {
+                        // one that was opened for a stream carries nothing else
+                        Some(Ok(Message::Text(_))) if self.bare => {}
+                        Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
+                            Ok(value) => self.take(value).await,
+                            Err(error) => {
+                                let text = format!("the message is not JSON: {error}");
+                                self.fail(Value::Null, &Fault::new(Reason::ParseError, text), "");
+                            }
+                        },
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                        Some(Ok(_)) => {}
+                    }
+                    continue;
+                },
+                _ = ping.tick() => match heard.elapsed() > SILENCE {
+                    true => return,
+                    false => Message::Ping(Vec::new().into()),
+                },
+            };
+            // whoever takes nothing for so long is as dead as whoever says nothing
+            if !matches!(tokio::time::timeout(SILENCE, sink.send(message)).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+    }
+
     /// One message of the client's.
     async fn take(&self, value: Value) {
         let id = value.get("id").cloned().unwrap_or_default();
@@ -281,7 +274,7 @@ impl Session {
 
     async fn call(&self, method: &'static devstudio_kit::rpc::Method, id: Value, params: Value) {
         let nothing = HeaderMap::new();
-        let who = Who::Known(Box::new(self.identity.clone()));
+        let who = Who::Known(self.access.clone());
         let pass = match self.door.guard.check(method, &nothing, self.client, &who).await {
             Ok(pass) => pass,
             Err(Refusal { request_id, fault }) => return self.fail(id, &fault, &request_id.to_string()),

@@ -16,7 +16,6 @@ use axum::{
 use bytes::{BufMut as _, BytesMut};
 use devstudio_kit::{
     Fault, Reason,
-    identity::Identity,
     rpc::{Index, Method},
 };
 use devstudio_proto::sandbox::v1::{
@@ -31,6 +30,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tracing::Instrument as _;
 
 use crate::{
+    access::Access,
     door::{self, Door},
     forms,
     guard::Who,
@@ -49,9 +49,9 @@ pub async fn attach(
     request: Request,
 ) -> Response<Body> {
     match socket::enter(&door, request).await {
-        Ok(Entered { identity, client, query, upgrade }) => {
+        Ok(Entered { access, client, query, upgrade }) => {
             let attach = first(terminal_id, &query);
-            upgrade.on_upgrade(move |socket| run(door, socket, identity, client, attach))
+            upgrade.on_upgrade(move |socket| run(door, socket, access, client, attach))
         }
         Err(fault) => reply::failure(&fault, Value::Null, HeaderMap::new()),
     }
@@ -96,19 +96,18 @@ impl From<(Fault, String)> for Close {
 async fn run(
     door: Door,
     socket: WebSocket,
-    identity: Identity,
+    access: Access,
     client: Option<IpAddr>,
     attach: Result<TerminalAttach, Fault>,
 ) {
     let method = Index::get().by_name("terminal.attach").expect("the contract has it");
-    let lost = door.guard.revocations.lost(identity.clone());
     let stop = door.stop.clone();
     let (mut sink, source) = socket.split();
     let heard = Heard::default();
-    let joined = join(&door, method, identity, client, attach, &mut sink, source, &heard);
+    let joined = join(&door, method, access.clone(), client, attach, &mut sink, source, &heard);
     let close = tokio::select! {
         close = joined.instrument(door::span(method, &HeaderMap::new())) => close,
-        () = lost => Some(Close(4401, "the access was revoked", None)),
+        () = access.lost() => Some(Close(4401, "the access was revoked", None)),
         () = stop.cancelled() => Some(Close(1012, "the server restarts", None)),
         () = heard.silence() => None,
     };
@@ -126,14 +125,14 @@ async fn run(
 async fn join(
     door: &Door,
     method: &'static Method,
-    identity: Identity,
+    access: Access,
     client: Option<IpAddr>,
     attach: Result<TerminalAttach, Fault>,
     sink: &mut (impl futures::Sink<Message, Error = axum::Error> + Unpin),
     source: impl Stream<Item = Result<Message, axum::Error>> + Unpin,
     heard: &Heard,
 ) -> Option<Close> {
-    let who = Who::Known(Box::new(identity));
+    let who = Who::Known(access);
     let pass = match door.guard.check(method, &HeaderMap::new(), client, &who).await {
         Ok(pass) => pass,
         Err(refusal) => return Some((refusal.fault, refusal.request_id.to_string()).into()),

@@ -4,7 +4,7 @@ use std::{io, net::IpAddr, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
-use devstudio_kit::{Fault, Reason, identity::Identity, rpc::Index};
+use devstudio_kit::{Fault, Reason, rpc::Index};
 use devstudio_proto::sandbox::v1::{
     ConnectPortRequest, connect_port_request::Event, port_service_client::PortServiceClient,
 };
@@ -24,6 +24,7 @@ use tokio_util::{
 use tracing::Instrument as _;
 
 use crate::{
+    access::Access,
     door::{self, Door},
     guard::Who,
 };
@@ -36,13 +37,13 @@ const QUEUE: usize = 4;
 /// Connects to the program of a preview, in a person's name, and gets ready to speak HTTP with it.
 pub async fn open(
     door: &Door,
-    identity: &Identity,
+    access: &Access,
     client: Option<IpAddr>,
     preview_id: &str,
 ) -> Result<SendRequest<Body>, Fault> {
     let method = Index::get().by_name("port.connect").expect("the contract has it");
     let span = door::span(method, &HeaderMap::new());
-    let connecting = connect(door, identity, client, preview_id).instrument(span);
+    let connecting = connect(door, access, client, preview_id).instrument(span);
     let late = || Fault::new(Reason::UpstreamUnavailable, "the program does not accept connections");
     let stream = tokio::time::timeout(CONNECT, connecting).await.map_err(|_| late())??;
     let (requests, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Fault::internal)?;
@@ -56,12 +57,12 @@ pub async fn open(
 
 async fn connect(
     door: &Door,
-    identity: &Identity,
+    access: &Access,
     client: Option<IpAddr>,
     preview_id: &str,
 ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>, Fault> {
     let method = Index::get().by_name("port.connect").expect("the contract has it");
-    let who = Who::Known(Box::new(identity.clone()));
+    let who = Who::Known(access.clone());
     let pass = door.guard.check(method, &HeaderMap::new(), client, &who).await;
     let pass = pass.map_err(|refusal| refusal.fault)?;
     let (send, queue) = mpsc::channel(QUEUE);

@@ -1,6 +1,13 @@
 //! The way of a request to a program and of its answer back: bodies stream both ways, connections can become others.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{body::Body, extract::Request};
 use devstudio_kit::{Fault, Reason};
@@ -47,7 +54,11 @@ pub async fn pass(
     let upgrade = upgrade_of(request.headers());
     let browser = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
     let request = for_program(request, &place, client, upgrade.as_ref());
-    let answer = match send(door, &session, client, request).await {
+    let answer = tokio::select! {
+        answer = send(door, &session, client, request) => answer,
+        () = session.clone().over() => return page::unknown(),
+    };
+    let answer = match answer {
         Ok(answer) => answer,
         Err(fault) if is_revoked(&fault) => {
             sessions.end(&session);
@@ -60,12 +71,15 @@ pub async fn pass(
     };
     match browser {
         Some(browser) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            switched(door, &session, browser, answer, permit)
+            switched(door, session, browser, answer, permit)
         }
         _ => {
             let (mut head, body) = answer.into_parts();
             for_browser(&mut head.headers);
-            Response::from_parts(head, Body::new(Held { body, _permit: permit }))
+            Response::from_parts(
+                head,
+                Body::new(Held { body, over: Box::pin(session.over()), _permit: permit }),
+            )
         }
     }
 }
@@ -85,7 +99,7 @@ async fn send(
             Err(mut error) => request = error.take_message().ok_or_else(gone)?,
         }
     }
-    let mut fresh = connection::open(door, &session.identity, client, &session.preview_id).await?;
+    let mut fresh = connection::open(door, &session.access, client, &session.preview_id).await?;
     let answer = fresh.send_request(request).await.map_err(|_| gone())?;
     Ok(kept(session, fresh, answer))
 }
@@ -203,16 +217,15 @@ fn without_hops(headers: &mut HeaderMap) {
     }
 }
 
-/// Joins browser and program once both have left HTTP, until either ends or the person loses the access.
+/// Joins browser and program once both have left HTTP, until either ends or the session is over.
 fn switched(
     door: &Door,
-    session: &Session,
+    session: Arc<Session>,
     browser: hyper::upgrade::OnUpgrade,
     mut answer: Response<Incoming>,
     permit: OwnedSemaphorePermit,
 ) -> Response<Body> {
     let program = hyper::upgrade::on(&mut answer);
-    let lost = door.guard.revocations.lost(session.identity.clone());
     let stop = door.stop.clone();
     tokio::spawn(async move {
         let joined = async {
@@ -222,7 +235,7 @@ fn switched(
         };
         tokio::select! {
             _ = joined => {}
-            () = lost => {}
+            () = session.over() => {}
             () = stop.cancelled() => {}
         }
         drop(permit);
@@ -237,21 +250,25 @@ fn switched(
     Response::from_parts(head, Body::empty())
 }
 
-/// A body that holds its exchange's place.
+/// A body that holds its exchange's place, and ends with its session.
 struct Held {
     body: Incoming,
+    over: Pin<Box<dyn Future<Output = ()> + Send>>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl http_body::Body for Held {
     type Data = bytes::Bytes;
-    type Error = hyper::Error;
+    type Error = io::Error;
 
     fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, hyper::Error>>> {
-        std::pin::Pin::new(&mut self.body).poll_frame(cx)
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, io::Error>>> {
+        if self.over.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(Err(io::Error::other("the session is over"))));
+        }
+        Pin::new(&mut self.body).poll_frame(cx).map_err(io::Error::other)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -9,14 +9,15 @@ use std::{
 use axum::body::Body;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use cookie::Cookie;
-use devstudio_kit::{Fault, identity::Identity};
+use devstudio_kit::Fault;
 use http::{HeaderMap, header};
 use hyper::client::conn::http1::SendRequest;
 use rand::TryRngCore as _;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{door::Door, revocation::Gone};
+use crate::access::Access;
 
 /// The cookie of a session.
 pub const COOKIE: &str = "devstudio_preview";
@@ -32,24 +33,40 @@ const MOST_IDLE: usize = 8;
 const IDLE: Duration = Duration::from_secs(20);
 
 type Key = [u8; 32];
+/// A session ends when this is dropped.
+type Held = (Arc<Session>, DropGuard);
 
-/// All sessions. Cheap to clone.
+/// All sessions. Cheap to clone. What is taken out ends.
 #[derive(Clone)]
-pub struct Sessions(Arc<Mutex<HashMap<Key, Arc<Session>>>>);
+pub struct Sessions(Arc<Mutex<HashMap<Key, Held>>>);
 
 /// One of them.
 pub struct Session {
     /// Who looks.
-    pub identity: Identity,
+    pub access: Access,
     /// At what.
     pub preview_id: String,
     /// Places for exchanges.
     pub places: Arc<Semaphore>,
     ends: Instant,
+    ended: CancellationToken,
     idle: Mutex<Vec<(Instant, SendRequest<Body>)>>,
 }
 
 impl Session {
+    /// Resolves when it is over: its time is up, it was ended, or its person has lost the access.
+    pub async fn over(self: Arc<Self>) {
+        tokio::select! {
+            () = tokio::time::sleep_until(self.ends.into()) => {}
+            () = self.ended.cancelled() => {}
+            () = self.access.lost() => {}
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.ends <= Instant::now() || self.ended.is_cancelled() || self.access.is_lost()
+    }
+
     /// A connection that waits and still stands.
     pub fn take(&self) -> Option<SendRequest<Body>> {
         let mut idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -68,55 +85,49 @@ impl Session {
 }
 
 impl Sessions {
-    /// No sessions yet. They end when their people lose their access, or when nobody can say any more.
-    pub fn new(door: &Door) -> Self {
+    /// No sessions yet.
+    pub fn new() -> Self {
         let this = Self(Arc::default());
-        let (sessions, stop) = (Arc::downgrade(&this.0), door.stop.clone());
-        let mut gone = door.guard.revocations.subscribe();
+        let sessions = Arc::downgrade(&this.0);
         tokio::spawn(async move {
             let mut look = tokio::time::interval(IDLE);
             loop {
-                let event = tokio::select! {
-                    event = gone.recv() => Some(event),
-                    _ = look.tick() => None,
-                    () = stop.cancelled() => return,
-                };
+                look.tick().await;
                 let Some(sessions) = sessions.upgrade().map(Self) else { return };
-                match event {
-                    None => sessions.tidy(),
-                    Some(Ok(gone)) if gone != Gone::Unknown => {
-                        sessions.lock().retain(|_, session| !gone.concerns(&session.identity));
-                    }
-                    Some(_) => sessions.lock().clear(),
-                }
+                sessions.tidy();
             }
         });
         this
     }
 
-    /// Opens a session; answers its secret.
-    pub fn open(&self, identity: Identity, preview_id: &str) -> Result<String, Fault> {
+    /// Opens a session that lasts so long; answers its secret.
+    pub fn open(&self, access: Access, preview_id: &str, life: Duration) -> Result<String, Fault> {
         let mut secret = [0u8; 32];
         rand::rngs::OsRng.try_fill_bytes(&mut secret).map_err(Fault::internal)?;
         let secret = URL_SAFE_NO_PAD.encode(secret);
+        let ended = CancellationToken::new();
+        let ends_when_taken_out = ended.clone().drop_guard();
         let session = Session {
-            identity,
+            access,
             preview_id: preview_id.to_owned(),
             places: Arc::new(Semaphore::new(EXCHANGES)),
-            ends: Instant::now() + LIFE,
+            ends: Instant::now() + life,
+            ended,
             idle: Mutex::default(),
         };
         let mut sessions = self.lock();
-        let user_id = session.identity.user_id;
-        let of_one = sessions.values().filter(|other| other.identity.user_id == user_id).count();
+        let user_id = session.access.identity.user_id;
+        let own = |other: &Session| other.access.identity.user_id == user_id;
+        let of_one = sessions.values().filter(|(other, _)| own(other)).count();
         if of_one >= MOST_OF_ONE || sessions.len() >= MOST {
-            let own = |other: &Session| of_one < MOST_OF_ONE || other.identity.user_id == user_id;
-            let oldest = sessions.iter().filter(|(_, other)| own(other)).min_by_key(|(_, other)| other.ends);
+            let may_go = |other: &Session| of_one < MOST_OF_ONE || own(other);
+            let all = sessions.iter().filter(|(_, (other, _))| may_go(other));
+            let oldest = all.min_by_key(|(_, (other, _))| other.ends);
             if let Some(key) = oldest.map(|(key, _)| *key) {
                 sessions.remove(&key);
             }
         }
-        sessions.insert(key(&secret), Arc::new(session));
+        sessions.insert(key(&secret), (Arc::new(session), ends_when_taken_out));
         Ok(secret)
     }
 
@@ -129,30 +140,58 @@ impl Sessions {
             .filter_map(Result::ok)
             .filter(|cookie| cookie.name() == COOKIE);
         secrets.find_map(|secret| {
-            let session = sessions.get(&key(secret.value()))?;
-            (session.preview_id == preview_id && session.ends > Instant::now()).then(|| session.clone())
+            let (session, _) = sessions.get(&key(secret.value()))?;
+            (session.preview_id == preview_id && !session.is_over()).then(|| session.clone())
         })
     }
 
     /// Ends a session.
     pub fn end(&self, session: &Arc<Session>) {
-        self.lock().retain(|_, other| !Arc::ptr_eq(other, session));
+        self.lock().retain(|_, (other, _)| !Arc::ptr_eq(other, session));
     }
 
     /// Lets go of what is too old.
     fn tidy(&self) {
-        self.lock().retain(|_, session| {
+        self.lock().retain(|_, (session, _)| {
             let mut idle = session.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             idle.retain(|(since, connection)| !connection.is_closed() && since.elapsed() < IDLE);
-            session.ends > Instant::now()
+            !session.is_over()
         });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Session>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Held>> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
 fn key(secret: &str) -> Key {
     Sha256::digest(secret.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{Open, tests::person};
+
+    fn cookie(secret: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let value = format!("{COOKIE}={secret}");
+        headers.insert(header::COOKIE, value.parse().expect("a header"));
+        headers
+    }
+
+    #[tokio::test]
+    async fn a_session_is_over_when_its_time_is_up_or_its_person_has_lost_the_access() {
+        let (open, sessions) = (Open::default(), Sessions::new());
+        let short = sessions.open(open.enter(person(1)), "p", Duration::from_millis(50)).expect("opened");
+        let long = sessions.open(open.enter(person(1)), "p", LIFE).expect("opened");
+        let (short, long) = (cookie(&short), cookie(&long));
+        let session = sessions.find("p", &short).expect("it goes on");
+        tokio::time::timeout(Duration::from_secs(20), session.over()).await.expect("its time is up");
+        assert!(sessions.find("p", &short).is_none());
+        let session = sessions.find("p", &long).expect("the other goes on");
+        open.end(|_| true);
+        tokio::time::timeout(Duration::from_secs(20), session.over()).await.expect("the access is lost");
+        assert!(sessions.find("p", &long).is_none());
+    }
 }

@@ -1,4 +1,4 @@
-//! A double of Auth: tickets, credentials and revocations in memory. It answers the three calls that the edge makes.
+//! A double of Auth: tickets, credentials and revocations in memory. It answers the four calls that the edge makes.
 
 use std::{
     collections::HashMap,
@@ -6,17 +6,23 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::State, response::Response, routing::post};
+use axum::{Router, body::Body, extract::State, http::HeaderMap, response::Response, routing::post};
 use bytes::{BufMut as _, Bytes, BytesMut};
-use devstudio_kit::{Fault, Reason, identity::Keyring};
+use devstudio_kit::{
+    Fault, Reason,
+    identity::{IDENTITY_HEADER, Keyring},
+};
 use devstudio_proto::auth::v1::{
-    AuthenticateRequest, AuthenticateResponse, Principal, RedeemTicketRequest, RedeemTicketResponse,
-    RevokedUser, Role, WatchRevocationsResponse, watch_revocations_response::Revoked,
+    AuthenticateRequest, AuthenticateResponse, CreateTicketRequest, CreateTicketResponse, Principal,
+    RedeemTicketRequest, RedeemTicketResponse, RevokedUser, Role, WatchRevocationsResponse,
+    watch_revocations_response::Revoked,
 };
 use futures::{Stream, StreamExt as _};
 use http_body_util::{BodyExt as _, StreamBody};
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast, watch};
 use uuid::Uuid;
+
+use crate::house::eventually;
 
 /// Whose, for which path, from which page.
 type Ticket = (Uuid, String, String);
@@ -26,11 +32,24 @@ pub struct Auth {
     keys: Arc<Keyring>,
     tickets: Arc<Mutex<HashMap<String, Ticket>>>,
     revoked: broadcast::Sender<Uuid>,
+    /// The version of people's tokens where it is not 1; nobody's who is blocked.
+    versions: Arc<Mutex<HashMap<Uuid, Option<i32>>>>,
+    blind: watch::Sender<bool>,
+    held: Arc<Mutex<Option<Arc<Held>>>>,
+}
+
+/// An answer about a ticket that waits on its way.
+#[derive(Default)]
+pub struct Held {
+    pub waits: Notify,
+    pub go: Notify,
 }
 
 impl Auth {
     pub fn new(keys: Arc<Keyring>) -> Self {
-        Self { keys, tickets: Arc::default(), revoked: broadcast::channel(16).0 }
+        let (revoked, blind) = (broadcast::channel(16).0, watch::channel(false).0);
+        let (tickets, versions, held) = Default::default();
+        Self { keys, tickets, revoked, versions, blind, held }
     }
 
     pub fn ticket(&self, user_id: Uuid, path: &str, origin: &str) -> String {
@@ -44,45 +63,99 @@ impl Auth {
         self.revoked.send(user_id).expect("the edge listens");
     }
 
+    /// Blocks a person, and tells nobody.
+    pub fn block(&self, user_id: Uuid) {
+        self.versions.lock().expect("no test failed").insert(user_id, None);
+    }
+
+    /// Signs a person out everywhere, and tells nobody.
+    pub fn sign_out(&self, user_id: Uuid) {
+        self.versions.lock().expect("no test failed").insert(user_id, Some(2));
+    }
+
+    /// Ends the watch of revocations, and lets none begin until it sees again.
+    pub async fn be_blind(&self) {
+        self.blind.send_replace(true);
+        let nobody = || std::future::ready((self.revoked.receiver_count() == 0).then_some(()));
+        eventually("the watch ends", nobody).await;
+    }
+
+    pub fn see(&self) {
+        self.blind.send_replace(false);
+    }
+
+    /// Holds the next answer about a ticket.
+    pub fn hold(&self) -> Arc<Held> {
+        let held = Arc::<Held>::default();
+        *self.held.lock().expect("no test failed") = Some(held.clone());
+        held
+    }
+
+    fn principal(&self, user_id: Uuid) -> Result<Option<Principal>, Reason> {
+        let known = self.versions.lock().expect("no test failed").get(&user_id).copied();
+        let token_version = known.unwrap_or(Some(1)).ok_or(Reason::UserDisabled)?;
+        let (user_id, email) = (user_id.to_string(), "someone@example.org".into());
+        Ok(Some(Principal { user_id, email, role: Role::Dev.into(), key_id: None, token_version }))
+    }
+
     pub fn router(self) -> Router {
         Router::new()
             .route("/devstudio.auth.v1.AuthService/RedeemTicket", post(redeem))
+            .route("/devstudio.auth.v1.AuthService/CreateTicket", post(create))
             .route("/devstudio.auth.v1.AuthService/Authenticate", post(authenticate))
             .route("/devstudio.auth.v1.AuthService/WatchRevocations", post(watch))
             .with_state(self)
     }
 }
 
-fn principal(user_id: Uuid) -> Option<Principal> {
-    let (user_id, email) = (user_id.to_string(), "someone@example.org".into());
-    Some(Principal { user_id, email, role: Role::Dev.into(), key_id: None, token_version: 1 })
-}
-
 async fn redeem(State(auth): State<Auth>, body: Body) -> Response {
     let asked: RedeemTicketRequest = read(body).await;
     let known = auth.tickets.lock().expect("no test failed").remove(&asked.ticket);
-    match known {
+    let principal = match known {
         Some((user_id, path, origin)) if path == asked.path && origin == asked.origin => {
-            answer(futures::stream::iter([RedeemTicketResponse { principal: principal(user_id) }]))
+            auth.principal(user_id)
         }
-        _ => refuse(Reason::TicketInvalid),
+        _ => Err(Reason::TicketInvalid),
+    };
+    let held = auth.held.lock().expect("no test failed").take();
+    if let Some(held) = held {
+        held.waits.notify_one();
+        held.go.notified().await;
+    }
+    match principal {
+        Ok(principal) => answer(futures::stream::iter([RedeemTicketResponse { principal }])),
+        Err(reason) => refuse(reason),
+    }
+}
+
+async fn create(State(auth): State<Auth>, headers: HeaderMap, body: Body) -> Response {
+    let asked: CreateTicketRequest = read(body).await;
+    let token = headers.get(IDENTITY_HEADER).and_then(|token| token.to_str().ok()).unwrap_or_default();
+    match auth.keys.verify_identity(token) {
+        Ok(identity) => {
+            let ticket = auth.ticket(identity.user_id, &asked.path, &asked.origin);
+            answer(futures::stream::iter([CreateTicketResponse { ticket, expires_at: None }]))
+        }
+        Err(_) => refuse(Reason::TokenMissing),
     }
 }
 
 async fn authenticate(State(auth): State<Auth>, body: Body) -> Response {
     let asked: AuthenticateRequest = read(body).await;
-    match auth.keys.verify_access(&asked.credential) {
-        Ok(claims) => {
-            answer(futures::stream::iter([AuthenticateResponse { principal: principal(claims.sub) }]))
-        }
-        Err(_) => refuse(Reason::TokenInvalid),
+    let claims = auth.keys.verify_access(&asked.credential).map_err(|_| Reason::TokenInvalid);
+    match claims.and_then(|claims| auth.principal(claims.sub)) {
+        Ok(principal) => answer(futures::stream::iter([AuthenticateResponse { principal }])),
+        Err(reason) => refuse(reason),
     }
 }
 
 async fn watch(State(auth): State<Auth>) -> Response {
-    let mut revoked = auth.revoked.subscribe();
+    let (mut revoked, blind) = (auth.revoked.subscribe(), auth.blind.subscribe());
+    if *blind.borrow() {
+        return refuse(Reason::UpstreamUnavailable);
+    }
     let events = async_stream::stream! {
-        loop {
+        while !*blind.borrow() {
             let revoked = tokio::time::timeout(Duration::from_millis(100), revoked.recv()).await;
             let revoked = revoked.ok().and_then(Result::ok).map(|user_id| {
                 let user_id = user_id.to_string();

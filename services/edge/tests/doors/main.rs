@@ -3,6 +3,7 @@
 mod auth;
 mod house;
 mod preview;
+mod revoked;
 mod sandbox;
 mod streams;
 mod terminal;

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::house::{House, PATIENCE, house};
 
 /// A program as people write them, on a port of its own; it ends when the token is cancelled.
-async fn program() -> (SocketAddr, CancellationToken) {
+pub async fn program() -> (SocketAddr, CancellationToken) {
     let headers = |headers: HeaderMap| async move {
         let told: Vec<_> = headers
             .iter()
@@ -80,14 +80,14 @@ async fn program() -> (SocketAddr, CancellationToken) {
     (address, end)
 }
 
-struct Answer {
-    status: u16,
-    headers: reqwest::header::HeaderMap,
-    text: String,
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
 }
 
 impl House {
-    fn shows(&self, preview_id: &str, owner: Uuid, program: SocketAddr) {
+    pub fn shows(&self, preview_id: &str, owner: Uuid, program: SocketAddr) {
         self.sandbox.previews.lock().expect("no test failed").insert(preview_id.into(), (owner, program));
     }
 
@@ -102,7 +102,7 @@ impl House {
         request.header("host", self.host(preview_id)).header("cookie", cookie)
     }
 
-    async fn get(&self, preview_id: &str, path: &str, cookie: &str) -> Answer {
+    pub async fn get(&self, preview_id: &str, path: &str, cookie: &str) -> Answer {
         let answer =
             self.asks(reqwest::Method::GET, preview_id, path, cookie).send().await.expect("an answer");
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
@@ -117,7 +117,7 @@ impl House {
     }
 
     /// The cookie of a person who entered.
-    async fn entered(&self, user_id: Uuid, preview_id: &str) -> String {
+    pub async fn entered(&self, user_id: Uuid, preview_id: &str) -> String {
         let answer = self.enters(user_id, preview_id).await;
         assert_eq!(answer.status, 303, "{}", answer.text);
         let cookie = answer.headers["set-cookie"].to_str().expect("text");
@@ -264,6 +264,31 @@ async fn websockets_pass_and_a_revocation_cuts_everything_within_a_second() {
     tokio::time::timeout(PATIENCE, all).await.expect("both end");
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!(house.get("p1", "/", &cookie).await.status, 401, "the session is gone too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_on_in_a_session_ends_with_it() {
+    let house = house().await;
+    let anna = Uuid::new_v4();
+    let (address, _end) = program().await;
+    house.shows("p1", anna, address);
+    let cookie = house.entered(anna, "p1").await;
+    let headers = [("host", house.host("p1")), ("cookie", cookie.clone())];
+    let mut socket = house.socket("/ws", &headers).await.expect("it opens");
+    let endless =
+        house.asks(reqwest::Method::GET, "p1", "/endless", &cookie).send().await.expect("an answer");
+    let mut endless = endless.bytes_stream();
+    assert!(endless.next().await.expect("open").is_ok());
+    // a person has sixteen sessions: the oldest makes room
+    for _ in 0..16 {
+        house.entered(anna, "p1").await;
+    }
+    let all = async {
+        while let Some(Ok(_)) = socket.next().await {}
+        while let Some(Ok(_)) = endless.next().await {}
+    };
+    tokio::time::timeout(PATIENCE, all).await.expect("both end");
+    assert_eq!(house.get("p1", "/", &cookie).await.status, 401, "the session is gone");
 }
 
 #[tokio::test(flavor = "multi_thread")]

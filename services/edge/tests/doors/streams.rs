@@ -10,13 +10,16 @@ use devstudio_proto::sandbox::v1::{
     attach_terminal_request::Event as In, attach_terminal_response::Event as Out,
     terminal_service_client::TerminalServiceClient,
 };
+use futures::{SinkExt as _, StreamExt as _};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_tungstenite::tungstenite::Message;
 use tonic::{Code, Request, transport::Channel};
 use uuid::Uuid;
 
 use crate::{
-    house::{House, eventually, house},
+    house::{House, PATIENCE, eventually, house},
     sandbox::ECHO,
+    terminal::json,
 };
 
 impl House {
@@ -82,4 +85,27 @@ async fn a_stream_that_is_sent_passes_and_is_cut_before_it_is_answered() {
         std::future::ready((broken.load(Ordering::SeqCst) == 1).then_some(()))
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_was_opened_for_the_log_carries_no_calls() {
+    let house = house().await;
+    let user_id = Uuid::new_v4();
+    let ticket = house.auth.ticket(user_id, "/stream/logs", &house.url());
+    let path = format!("/stream/logs?ticket={ticket}");
+    let mut socket = house.socket(&path, &[("origin", house.url())]).await.expect("it opens");
+    assert_eq!(json(&mut socket).await["id"], 0, "this house has no log");
+    for id in 1..50 {
+        let call = serde_json::json!({"id": id, "method": "no.such"}).to_string();
+        socket.send(Message::Text(call.into())).await.expect("sent");
+    }
+    socket.send(Message::Ping(Vec::new().into())).await.expect("sent");
+    loop {
+        let next = tokio::time::timeout(PATIENCE, socket.next()).await.expect("an answer to the ping");
+        match next.expect("it is open").expect("it is sound") {
+            Message::Ping(_) => {}
+            Message::Pong(_) => return,
+            other => panic!("{other:?}"),
+        }
+    }
 }

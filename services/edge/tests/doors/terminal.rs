@@ -15,24 +15,27 @@ use crate::{
     sandbox::{ECHO, FLOOD, PIECE},
 };
 
-async fn next(socket: &mut Socket) -> Message {
-    loop {
-        let message = tokio::time::timeout(PATIENCE, socket.next()).await.expect("a message in time");
-        match message.expect("it is open").expect("it is sound") {
-            Message::Ping(_) | Message::Pong(_) => {}
-            message => return message,
+pub async fn next(socket: &mut Socket) -> Message {
+    // pings are no news
+    let message = async {
+        loop {
+            match socket.next().await.expect("it is open").expect("it is sound") {
+                Message::Ping(_) | Message::Pong(_) => {}
+                message => return message,
+            }
         }
-    }
+    };
+    tokio::time::timeout(PATIENCE, message).await.expect("a message in time")
 }
 
-async fn json(socket: &mut Socket) -> Value {
+pub async fn json(socket: &mut Socket) -> Value {
     match next(socket).await {
         Message::Text(text) => serde_json::from_str(&text).expect("JSON"),
         other => panic!("{other:?}"),
     }
 }
 
-async fn output(socket: &mut Socket) -> (i64, Vec<u8>) {
+pub async fn output(socket: &mut Socket) -> (i64, Vec<u8>) {
     match next(socket).await {
         Message::Binary(frame) => {
             let (offset, data) = frame.split_at(8);
@@ -43,7 +46,7 @@ async fn output(socket: &mut Socket) -> (i64, Vec<u8>) {
 }
 
 /// The code of the last frame, and the error told before it.
-async fn closed(socket: &mut Socket) -> (u16, Option<Value>) {
+pub async fn closed(socket: &mut Socket) -> (u16, Option<Value>) {
     let mut error = None;
     loop {
         match next(socket).await {
@@ -58,7 +61,7 @@ async fn closed(socket: &mut Socket) -> (u16, Option<Value>) {
 }
 
 impl House {
-    async fn terminal(&self, user_id: Uuid, terminal: &str) -> Socket {
+    pub async fn terminal(&self, user_id: Uuid, terminal: &str) -> Socket {
         let headers = [("authorization", format!("Bearer {}", self.token(user_id)))];
         self.socket(&format!("/stream/terminal/{terminal}"), &headers).await.expect("it opens")
     }
@@ -167,4 +170,35 @@ async fn a_ticket_opens_the_terminal_that_it_is_for_from_the_page_that_it_is_for
     let evil = [("origin", "http://evil.example".to_owned())];
     assert_eq!(house.socket(&at(&ticket), &evil).await.err(), Some(401), "another page");
     assert_eq!(house.socket(&path, &origin).await.err(), Some(401), "without a ticket");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_of_tickets_are_slowed_down_and_a_ticket_that_is_good_still_serves() {
+    let house = house().await;
+    let (anna, path) = (Uuid::new_v4(), format!("/stream/terminal/{ECHO}"));
+    for guessed in [format!("{}{path}", house.url()), format!("{}/.devstudio/enter", house.url())] {
+        let guess = || async {
+            let host = if guessed.contains(ECHO) { house.address.to_string() } else { house.host("p1") };
+            let request = house.http.get(format!("{guessed}?ticket=guess")).header("host", host);
+            let answer = request.send().await.expect("an answer");
+            match answer.status().as_u16() {
+                429 => Some(answer),
+                status => {
+                    assert!(status == 401 || status == 403, "{status}");
+                    None
+                }
+            }
+        };
+        let mut slowed = None;
+        // 20 at once, and one a second
+        for _ in 0..100 {
+            slowed = slowed.or(guess().await);
+        }
+        let wait = slowed.expect("it is slowed down").headers()["retry-after"].to_str().map(str::to_owned);
+        assert_eq!(wait.expect("text"), "1");
+    }
+    let ticket = house.auth.ticket(anna, &path, &house.url());
+    let mut socket =
+        house.socket(&format!("{path}?ticket={ticket}"), &[("origin", house.url())]).await.expect("it opens");
+    assert!(json(&mut socket).await.get("attached").is_some());
 }
