@@ -132,7 +132,7 @@ impl Door {
                 fault = &mut cut => (Status::from(fault).into_http(), None),
             },
         };
-        session::set_cookie(method, response.headers_mut());
+        session::set_cookie(method, pass.scheme, response.headers_mut());
         insert(response.headers_mut(), REQUEST_ID_HEADER, &pass.request_id.to_string());
         if let Some(left) = pass.left {
             rate_headers(response.headers_mut(), left);

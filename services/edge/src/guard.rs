@@ -36,6 +36,8 @@ pub struct Pass {
     pub access: Option<Access>,
     /// What is left of the rate limit.
     pub left: Option<Left>,
+    /// http or https, as the caller sees it.
+    pub scheme: &'static str,
     token: Option<HeaderValue>,
     client: Option<IpAddr>,
     refresh_token: Option<HeaderValue>,
@@ -155,8 +157,9 @@ impl Guard {
             Some(identity) => Some(header_value(&self.mesh.keys().mint_identity(identity)?)?),
             None => None,
         };
-        let refresh_token = session::refresh_token(method, headers);
-        Ok(Pass { request_id, access, left: Some(left), token, client, refresh_token })
+        let refresh_token = session::refresh_token(method, headers)?;
+        let scheme = session::scheme(headers);
+        Ok(Pass { request_id, access, left: Some(left), token, client, scheme, refresh_token })
     }
 }
 

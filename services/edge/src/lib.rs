@@ -41,8 +41,10 @@ pub struct Config {
     /// Further origins whose pages may call the APIs, such as https://studio.example.org.
     #[arg(long, env = "DEVSTUDIO_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
     pub cors_origins: Vec<String>,
-    /// The host below which programs of people are shown, each under a name of its own, such as preview.example.org;
-    /// all names below it must lead here. localhost when left out and this machine alone is served, else none.
+    /// The host below which programs of people are shown, each under a name of its own, such as preview-example.org;
+    /// all names below it must lead here. It needs a registrable domain of its own (not preview.example.org beside
+    /// studio.example.org): a program's page may set cookies for the whole domain that it is in. localhost when left
+    /// out and this machine alone is served, else none.
     #[arg(long, env = "DEVSTUDIO_PREVIEW_HOST", value_name = "HOST[:PORT]")]
     pub preview_host: Option<String>,
     /// Ordinary calls a second and burst, for each person, key or address.

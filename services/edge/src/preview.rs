@@ -22,7 +22,7 @@ use crate::{
     Config,
     door::{self, Door},
     revocation::is_revoked,
-    socket,
+    session, socket,
 };
 
 /// Where a ticket is shown.
@@ -42,12 +42,21 @@ struct Inner {
 
 /// The host below which previews are: the one that was set, or this machine's own name where no other is served.
 pub fn host(config: &Config, listener: &Listener) -> Option<String> {
-    if let Some(host) = &config.preview_host {
-        return Some(host.trim_matches('.').to_ascii_lowercase()).filter(|host| !host.is_empty());
-    }
-    let Listener::Tcp(listener) = listener else { return None };
-    let address = listener.local_addr().ok().filter(|address| address.ip().is_loopback())?;
-    Some(format!("localhost:{}", address.port()))
+    let host = match (&config.preview_host, listener) {
+        (Some(host), _) => host.trim_matches('.').to_ascii_lowercase(),
+        (None, Listener::Unix(_)) => return None,
+        (None, Listener::Tcp(listener)) => {
+            let address = listener.local_addr().ok().filter(|address| address.ip().is_loopback())?;
+            format!("localhost:{}", address.port())
+        }
+    };
+    Some(without_usual_port(host)).filter(|host| !host.is_empty())
+}
+
+/// A host without a port that browsers leave out, be it of http or of https.
+fn without_usual_port(host: String) -> String {
+    let bare = session::without_default_port("http", session::without_default_port("https", &host));
+    bare.to_owned()
 }
 
 impl Previews {
@@ -71,7 +80,7 @@ pub async fn gate(State(previews): State<Previews>, request: Request, next: Next
 pub(crate) struct Place {
     /// The preview's name; empty where the host's name is none.
     preview_id: String,
-    /// The whole host, with its port.
+    /// The whole host, with its port as the browser names it.
     host: String,
     /// http or https, as the browser sees it.
     scheme: &'static str,
@@ -83,16 +92,17 @@ fn place(below: &str, request: &Request) -> Option<Place> {
         None => request.uri().authority()?.as_str(),
     };
     let host = host.to_ascii_lowercase();
+    let (name, port) = host.split_once(':').unwrap_or((&host, ""));
+    let (below, wanted) = below.split_once(':').unwrap_or((below, ""));
     // where no port is set, one that a proxy adds or a browser leaves out does not matter
-    let name = match below.contains(':') {
-        true => host.as_str(),
-        false => host.split(':').next().unwrap_or_default(),
-    };
-    let preview_id = name.strip_suffix(below)?.strip_suffix('.')?;
+    if !wanted.is_empty() && wanted != port {
+        return None;
+    }
+    let preview_id = name.trim_end_matches('.').strip_suffix(below)?.strip_suffix('.')?;
     let one_name = preview_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let preview_id = if one_name { preview_id.to_owned() } else { String::new() };
-    let proxy = request.headers().get("x-forwarded-proto").and_then(|value| value.to_str().ok());
-    let scheme = if proxy == Some("https") { "https" } else { "http" };
+    let scheme = session::scheme(request.headers());
+    let host = session::without_default_port(scheme, &host).to_owned();
     Some(Place { preview_id, host, scheme })
 }
 
@@ -159,6 +169,8 @@ fn entered(place: &Place, secret: &str) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
 
     fn at(below: &str, host: &str) -> Option<String> {
@@ -171,6 +183,11 @@ mod tests {
     fn only_names_below_the_preview_host_are_previews() {
         assert_eq!(at("localhost:8080", "p1.localhost:8080").as_deref(), Some("p1"));
         assert_eq!(at("localhost:8080", "P1.LOCALHOST:8080").as_deref(), Some("p1"));
+        assert_eq!(
+            at("localhost:8080", "p1.localhost.:8080").as_deref(),
+            Some("p1"),
+            "the same name in full"
+        );
         for studio in
             ["localhost:8080", "127.0.0.1:8080", "p1.localhost:8081", "p1.localhost", "p1localhost:8080"]
         {
@@ -181,5 +198,46 @@ mod tests {
         // a name that no preview has is nobody's, and never the Studio's
         assert_eq!(at("preview.example.org", "a.b.preview.example.org").as_deref(), Some(""));
         assert_eq!(at("preview.example.org", ".preview.example.org").as_deref(), Some(""));
+    }
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        edge: Config,
+    }
+
+    #[tokio::test]
+    async fn a_port_that_browsers_leave_out_is_no_part_of_the_preview_host() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let own = format!("localhost:{}", listener.local_addr().expect("it is bound").port());
+        let listener = Listener::Tcp(listener);
+        assert_eq!(host(&Cli::parse_from(["edge"]).edge, &listener), Some(own));
+        for (set, below) in [
+            ("Preview.example.org.", "preview.example.org"),
+            ("preview.example.org:80", "preview.example.org"),
+            ("preview.example.org:443", "preview.example.org"),
+            ("preview.example.org:8443", "preview.example.org:8443"),
+        ] {
+            let config = Cli::parse_from(["edge", "--preview-host", set]).edge;
+            assert_eq!(host(&config, &listener).as_deref(), Some(below));
+            let port = set.find(':').map_or("", |at| &set[at..]);
+            assert_eq!(at(below, &format!("p1.preview.example.org{port}")).as_deref(), Some("p1"), "{set}");
+        }
+        assert_eq!(at("preview.example.org", "p1.preview.example.org").as_deref(), Some("p1"));
+    }
+
+    #[test]
+    fn a_preview_has_the_host_that_its_browser_names() {
+        for (proto, host, named) in [
+            ("http", "p1.preview.example.org:80", "p1.preview.example.org"),
+            ("https", "p1.preview.example.org:443", "p1.preview.example.org"),
+            ("http", "p1.preview.example.org:443", "p1.preview.example.org:443"),
+            ("https", "p1.preview.example.org:8443", "p1.preview.example.org:8443"),
+        ] {
+            let request = Request::builder().header("host", host).header("x-forwarded-proto", proto);
+            let place = place("preview.example.org", &request.body(Body::empty()).expect("a request"));
+            let place = place.expect("a preview's");
+            assert_eq!((place.scheme, place.host.as_str()), (proto, named), "{proto} {host}");
+        }
     }
 }

@@ -201,7 +201,7 @@ fn for_browser(headers: &mut HeaderMap) {
 
 fn is_ours(pair: &str) -> bool {
     let name = pair.split('=').next().unwrap_or_default().trim();
-    name == COOKIE || name.starts_with("devstudio_")
+    name == COOKIE || name.trim_start_matches("__Host-").starts_with("devstudio_")
 }
 
 fn without_hops(headers: &mut HeaderMap) {
