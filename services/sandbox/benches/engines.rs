@@ -156,11 +156,13 @@ async fn wasm() {
     }
     line("store, instance and call (add.wasm, WASI)", median(inner), "must: 0.30 ms; aim: 0.03 ms");
     line("from the call to the first output, the worker's life included", median(whole), "");
-    let python = std::env::var_os("DEVSTUDIO_BENCH_WASMTIME");
-    let said = python.and_then(|python| {
+    let packages = std::env::var_os("DEVSTUDIO_TEST_WASMTIME");
+    let said = packages.and_then(|packages| {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/wasmtime_reference.py");
         let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/wasm/add.wasm");
-        let output = Command::new(python).arg(script).arg(module).arg(ROUNDS.to_string()).output().ok()?;
+        let mut python = Command::new("python3");
+        python.env("PYTHONPATH", packages).arg(script).arg(module).arg(ROUNDS.to_string());
+        let output = python.output().ok()?;
         String::from_utf8(output.stdout).ok()?.trim().parse::<f64>().ok()
     });
     match said {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use clap::{Args as _, FromArgMatches as _};
+
 use crate::engine::Isolation;
 
 /// Settings of the sandbox.
@@ -94,6 +96,14 @@ pub struct Config {
     /// The program that becomes the launcher of sandboxes; this one where it is left out.
     #[arg(long, env = "DEVSTUDIO_SANDBOX_INIT")]
     pub sandbox_init: Option<PathBuf>,
+}
+
+impl Config {
+    /// What the environment says, and the defaults.
+    pub fn of_environment() -> Result<Self, clap::Error> {
+        let command = Self::augment_args(clap::Command::new("sandbox"));
+        Self::from_arg_matches(&command.try_get_matches_from(["sandbox"])?)
+    }
 }
 
 impl Default for Config {

@@ -2,20 +2,18 @@
 //! offers no virtualisation.
 
 mod bundle;
+mod end;
 
 use std::{
-    collections::VecDeque,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use tokio::{process::Command, sync::Notify};
 
 pub use self::bundle::View;
@@ -24,8 +22,10 @@ use crate::{
     engine::{Facts, Isolation, Job, Outcome, Status},
     error::{Doing as _, SandboxError},
     fs::{private_folder, remove_tree},
+    pool::{Pool, Stands},
     process::{
-        cgroup::{Bounds, Cgroups, Group},
+        Settings,
+        cgroup::{Bounds, Group},
         changes::Change,
         pump::{Sink, Stream, feed, pump},
         runtimes::{Runtime, answer_of},
@@ -46,14 +46,9 @@ pub struct Gvisor {
     runsc: Runsc,
     version: String,
     bundles: PathBuf,
-    cgroups: Cgroups,
-    cpu_millis: u64,
-    disk_bytes: u64,
-    processes: u64,
+    settings: Settings,
     expose: Vec<PathBuf>,
-    wanted: AtomicUsize,
-    waiting: Mutex<VecDeque<Armed>>,
-    filling: AtomicBool,
+    pool: Pool<Armed>,
 }
 
 /// Its program, and where that keeps its state.
@@ -64,7 +59,7 @@ struct Runsc {
 }
 
 /// A container that stands, or is about to, and waits for its program.
-struct Armed {
+pub(crate) struct Armed {
     container: Container,
     child: tokio::process::Child,
 }
@@ -79,10 +74,19 @@ struct Container {
     deleted: bool,
 }
 
-impl Drop for Gvisor {
-    fn drop(&mut self) {
-        self.waiting().clear();
-        self.cgroups.close();
+impl Stands for Gvisor {
+    type Item = Armed;
+
+    fn pool(&self) -> &Pool<Armed> {
+        &self.pool
+    }
+
+    fn stand_one(&self) -> BoxFuture<'_, Result<Armed, String>> {
+        Box::pin(async { self.stand().await.map_err(|error| error.to_string()) })
+    }
+
+    fn is_standing(armed: &mut Armed) -> bool {
+        matches!(armed.child.try_wait(), Ok(None))
     }
 }
 
@@ -111,7 +115,7 @@ impl Runsc {
         command
     }
 
-    /// Ends a container with all that runs in it: by its group first, since runsc waits long for what it ends itself.
+    /// Ends a container with all that is left in it: by its group first, since runsc waits long for what it ends itself.
     fn delete(&self, id: &str, group: Option<Group>) {
         drop(group);
         let deleted = self.command().args(["delete", "-force", id]).stdin(Stdio::null()).output();
@@ -131,14 +135,7 @@ impl Runsc {
 impl Gvisor {
     /// gVisor, where the program is there. Clears what an earlier service left. `expose` are folders of runtimes
     /// outside of /usr, which every container shows.
-    pub fn find(
-        folder: &Path,
-        expose: Vec<PathBuf>,
-        instance: &str,
-        cpu_millis: u64,
-        disk_bytes: u64,
-        processes: u64,
-    ) -> Result<Arc<Self>, String> {
+    pub fn find(folder: &Path, expose: Vec<PathBuf>, settings: &Settings) -> Result<Arc<Self>, String> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let program = std::env::split_paths(&path)
             .chain(["/usr/local/bin".into(), "/usr/bin".into()])
@@ -153,30 +150,15 @@ impl Gvisor {
             .and_then(|()| private_folder(&state))
             .and_then(|()| private_folder(&bundles));
         made.map_err(|error| error.to_string())?;
-        let cgroups = Cgroups::detect(&format!("{instance}-micro"));
         let runsc = Runsc { program, state };
-        // First whatever runs: runsc alone waits for seconds until what nobody reaps is gone.
-        cgroups.sweep();
+        // What ran was ended by its control groups: runsc alone waits for seconds until what nobody reaps is gone.
         for left in std::fs::read_dir(&bundles).into_iter().flatten().flatten() {
             let id = left.file_name().to_string_lossy().into_owned();
             runsc.delete(&id, None);
             runsc.forget(&id, &left.path());
         }
-        let (wanted, waiting, filling) = (AtomicUsize::new(0), Mutex::default(), AtomicBool::new(false));
-        let gvisor = Self {
-            runsc,
-            version,
-            bundles,
-            cgroups,
-            cpu_millis,
-            disk_bytes,
-            processes,
-            expose,
-            wanted,
-            waiting,
-            filling,
-        };
-        Ok(Arc::new(gvisor))
+        let (settings, pool) = (settings.clone(), Pool::default());
+        Ok(Arc::new(Self { runsc, version, bundles, settings, expose, pool }))
     }
 
     /// Its name and version.
@@ -186,11 +168,11 @@ impl Gvisor {
 
     /// Layers and limits.
     pub fn facts(&self) -> Facts {
-        let how = self.cgroups.word();
+        let how = self.settings.cgroups.word();
         let limits = [
             ("memory", how.unwrap_or("none")),
             ("pids", how.unwrap_or("rlimit")),
-            ("cpu", if self.cgroups.bounds_cpu() { "cgroup" } else { "none" }),
+            ("cpu", if self.settings.cgroups.bounds_cpu() { "cgroup" } else { "none" }),
             ("disk", "watched"),
         ];
         Facts {
@@ -199,75 +181,42 @@ impl Gvisor {
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<Armed>> {
-        self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
     /// Keeps so many containers standing, each for one program to come.
     pub fn keep_armed(self: &Arc<Self>, many: usize) {
-        self.wanted.store(many, Ordering::Release);
-        self.fill();
+        Pool::keep(self, many);
     }
 
     /// How many containers stand and wait, or are about to.
     pub fn armed(&self) -> usize {
-        self.waiting().len()
-    }
-
-    fn fill(self: &Arc<Self>) {
-        if self.armed() >= self.wanted.load(Ordering::Acquire) || self.filling.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let this = self.clone();
-        tokio::spawn(async move {
-            while this.armed() < this.wanted.load(Ordering::Acquire) {
-                match this.stand().await {
-                    Ok(armed) => this.waiting().push_back(armed),
-                    Err(error) => {
-                        tracing::warn!(%error, "no container could be put up beforehand");
-                        break;
-                    }
-                }
-            }
-            this.filling.store(false, Ordering::Release);
-        });
+        self.pool.len()
     }
 
     fn bounds(&self, memory_bytes: u64) -> Bounds {
         Bounds {
             memory_bytes: memory_bytes + OWN_MEMORY_BYTES,
             processes: OWN_PROCESSES,
-            cpu_millis: self.cpu_millis,
+            cpu_millis: self.settings.cpu_millis,
         }
     }
 
     /// Puts a container up that waits for its program.
     async fn stand(&self) -> Result<Armed, SandboxError> {
         let id = uuid::Uuid::now_v7().to_string();
-        let group =
-            self.cgroups.create(&id, self.bounds(USUAL_MEMORY_BYTES)).doing("making control groups")?;
+        let group = self
+            .settings
+            .cgroups
+            .create(&id, self.bounds(USUAL_MEMORY_BYTES))
+            .doing("making control groups")?;
         let bundle = self.bundles.join(&id);
         private_folder(&bundle)?;
         let container =
             Container { runsc: self.runsc.clone(), id, bundle: bundle.clone(), group, deleted: false };
         let view = View::new(bundle, None, None);
-        let config = bundle::config(&self.expose, self.processes, self.disk_bytes, &view);
+        let config =
+            bundle::config(&self.expose, self.settings.max_processes, self.settings.disk_bytes, &view);
         blocking(move || view.make(&config)).await??;
         let child = self.start(&container)?;
         Ok(Armed { container, child })
-    }
-
-    /// A container that waits: one of those that stand, or a new one.
-    async fn armed_one(self: &Arc<Self>) -> Result<Armed, SandboxError> {
-        loop {
-            let taken = self.waiting().pop_front();
-            self.fill();
-            let Some(mut armed) = taken else { return self.stand().await };
-            // One that ended by itself, such as by somebody's kill, is of no use.
-            if matches!(armed.child.try_wait(), Ok(None)) {
-                return Ok(armed);
-            }
-        }
     }
 
     /// Runs a program in a container of its own.
@@ -280,7 +229,11 @@ impl Gvisor {
         let (file, code) = crate::process::program_file(job, runtime.extension)?;
         let argv: Vec<String> =
             runtime.argv.iter().cloned().chain([file]).chain(job.args.iter().cloned()).collect();
-        let Armed { mut container, mut child } = self.armed_one().await?;
+        let armed = match Pool::take(self) {
+            Some(armed) => armed,
+            None => self.stand().await?,
+        };
+        let Armed { mut container, mut child } = armed;
         if let Some(group) = &container.group {
             group.set(self.bounds(job.memory_bytes)).doing("setting limits")?;
         }
@@ -310,12 +263,10 @@ impl Gvisor {
         let watch = async {
             let end = self.watch_over(&mut child, &container, &view, job, &flood).await;
             let wall = started.elapsed();
-            // Without its container nobody writes to the pipes any more.
-            let _ = child.start_kill();
+            end::gently(&mut child).await;
             let (runsc, id, group) = (self.runsc.clone(), container.id.clone(), container.group.take());
             blocking(move || runsc.delete(&id, group)).await?;
             container.deleted = true;
-            let _ = child.wait().await;
             Ok::<_, SandboxError>((end?, wall))
         };
         let pumps = async {
@@ -416,7 +367,7 @@ impl Gvisor {
                     }
                     // Not on this thread: a program may have made very many files.
                     let disk = view.disk();
-                    if blocking(move || disk.used_bytes()).await? > self.disk_bytes {
+                    if blocking(move || disk.used_bytes()).await? > self.settings.disk_bytes {
                         return Ok((Status::Signaled, -1, libc::SIGXFSZ, "the program was ended: its disk is full"));
                     }
                 }

@@ -17,6 +17,7 @@ pub mod lock;
 mod metrics;
 pub mod micro;
 mod pack;
+mod pool;
 pub mod port;
 pub mod process;
 pub mod run;
@@ -111,20 +112,8 @@ impl Sandbox {
         let Deps { pool, clock, config, log, data_dir, stop, endings } = deps;
         let instance = instance_of(&data_dir);
         let folder = instance_folder(&config.sandbox_dir, &instance)?;
-        let init_program = match &config.sandbox_init {
-            Some(program) => program.clone(),
-            None => std::env::current_exe().doing("finding this program")?,
-        };
-        let settings = process::Settings {
-            init_program,
-            instance: instance.clone(),
-            run_as: (config.run_uid, config.run_uid),
-            max_processes: config.run_processes.into(),
-            cpu_millis: config.run_cpu_millis.into(),
-            disk_bytes: u64::from(config.run_disk_mib) * MIB,
-            disk_files: 10_000,
-            tmp_bytes: 64 * MIB,
-        };
+        let init_program = std::env::current_exe().doing("finding this program")?;
+        let settings = process::Settings::of(&config, init_program, &instance);
         let factory = Box::pin(Factory::probe(settings.clone())).await;
         if let Err(remedy) = &factory {
             tracing::error!(remedy, "programs cannot be isolated here; the engines run and wasm are off");

@@ -80,14 +80,11 @@ pub async fn engines(settings: Settings) -> Result<Vec<Micro>, SandboxError> {
     let found = tokio::task::spawn_blocking({
         let settings = settings.clone();
         move || {
-            let process::Settings { instance, cpu_millis, disk_bytes, max_processes, .. } = &settings.process;
             let candidates = runtimes::candidates();
             let used =
                 candidates.iter().filter(|runtime| ENGINES.iter().any(|(_, name)| *name == runtime.name));
             let expose = runtimes::exposed(used);
-            let folder = &settings.folder;
-            let gvisor = Gvisor::find(folder, expose, instance, *cpu_millis, *disk_bytes, *max_processes);
-            (gvisor, candidates)
+            (Gvisor::find(&settings.folder, expose, &settings.process), candidates)
         }
     })
     .await;

@@ -3,9 +3,8 @@
 //! The layers, each of which stops what another lets through: namespaces of users, mounts, processes, network, IPC
 //! and names; a root of its own; Landlock; a filter of system calls; no capabilities; control groups and limits.
 //! `launcher` is the inside, `child` the outside; `spec` is what they tell each other. A sandbox is put up before it
-//! is known what will run in it; `armed` keeps some that wait, each for one program.
+//! is known what will run in it; some wait in a pool, each for one program.
 
-mod armed;
 pub mod cgroup;
 pub mod changes;
 mod child;
@@ -31,19 +30,24 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use futures::future::BoxFuture;
 use rustix::process::geteuid;
 
 pub(crate) use self::child::{End, Ending, Life, Running, StartError, Work};
 pub use self::engine::Process;
 pub(crate) use self::engine::{outcome, program_file};
 use self::{
-    armed::Pool,
     cgroup::{Bounds, Cgroups},
     child::Armed,
     pump::Sink,
     spec::{Go, Limits, Lower, Payload, Stage},
 };
-use crate::{engine::Facts, error::SandboxError};
+use crate::{
+    Config,
+    engine::Facts,
+    error::SandboxError,
+    pool::{Pool, Stands},
+};
 
 const MIB: u64 = 1024 * 1024;
 /// What the launcher and the first process need beside the program.
@@ -57,8 +61,8 @@ const USUAL_MEMORY_BYTES: u64 = 256 * MIB;
 pub struct Settings {
     /// The program that becomes the launcher.
     pub init_program: PathBuf,
-    /// Keeps the control groups of services on one machine apart.
-    pub instance: String,
+    /// The control groups of this service, of which every engine makes its own.
+    pub cgroups: Arc<Cgroups>,
     /// The user and group that programs run as where the service is root.
     pub run_as: (u32, u32),
     /// Processes and threads of a run.
@@ -71,6 +75,23 @@ pub struct Settings {
     pub disk_files: u64,
     /// Bytes of a run's /tmp.
     pub tmp_bytes: u64,
+}
+
+impl Settings {
+    /// As the sandbox's settings say. Finds out which control groups there are; `instance` keeps those of services on
+    /// one machine apart.
+    pub fn of(config: &Config, init_program: PathBuf, instance: &str) -> Self {
+        Self {
+            init_program: config.sandbox_init.clone().unwrap_or(init_program),
+            cgroups: Cgroups::detect(instance),
+            run_as: (config.run_uid, config.run_uid),
+            max_processes: config.run_processes.into(),
+            cpu_millis: config.run_cpu_millis.into(),
+            disk_bytes: u64::from(config.run_disk_mib) * MIB,
+            disk_files: 10_000,
+            tmp_bytes: 64 * MIB,
+        }
+    }
 }
 
 /// What one sandbox is for.
@@ -102,32 +123,35 @@ impl Order {
 /// Makes sandboxes; knows what this machine offers.
 pub struct Factory {
     settings: Settings,
-    cgroups: Cgroups,
     drop_to: Option<(u32, u32)>,
     facts: Facts,
     expose: OnceLock<Vec<PathBuf>>,
     copies: OnceLock<PathBuf>,
-    pool: Pool,
+    pool: Pool<Armed>,
 }
 
-impl Drop for Factory {
-    fn drop(&mut self) {
-        self.cgroups.close();
+impl Stands for Factory {
+    type Item = Armed;
+
+    fn pool(&self) -> &Pool<Armed> {
+        &self.pool
+    }
+
+    fn stand_one(&self) -> BoxFuture<'_, Result<Armed, String>> {
+        Box::pin(async { self.stand(self.copies.get()).await.map_err(remedy) })
+    }
+
+    fn is_standing(item: &mut Armed) -> bool {
+        Armed::is_standing(item)
     }
 }
 
 impl Factory {
     /// Finds out what this machine offers by making a real sandbox. Answers the remedy where there is none.
     pub async fn probe(settings: Settings) -> Result<Arc<Self>, String> {
-        let cgroups = Cgroups::detect(&settings.instance);
-        let swept = cgroups.sweep();
-        if swept > 0 {
-            tracing::info!(swept, "removed control groups that an earlier service left");
-        }
         let drop_to = geteuid().is_root().then_some(settings.run_as);
         let mut factory = Self {
             settings,
-            cgroups,
             drop_to,
             facts: Facts::default(),
             expose: OnceLock::new(),
@@ -135,7 +159,7 @@ impl Factory {
             pool: Pool::default(),
         };
         let nothing = Payload::Program { argv: vec!["/usr/bin/true".to_owned()] };
-        let running = factory.start(Order::of(nothing, 64 * MIB)).await.map_err(remedy)?;
+        let running = factory.begin(Order::of(nothing, 64 * MIB), || None).await.map_err(remedy)?;
         let landlock_abi = running.landlock_abi;
         let (mut sink, _receiver) = Sink::new();
         let ending = running.finish(factory.work(&mut sink)).await.map_err(|error| error.to_string())?;
@@ -168,9 +192,9 @@ impl Factory {
         }
         let mut limits: BTreeMap<String, String> = BTreeMap::new();
         let mut limit = |name: &str, how: &str| limits.insert(name.to_owned(), how.to_owned());
-        limit("memory", self.cgroups.word().unwrap_or("watched"));
-        limit("pids", self.cgroups.word().unwrap_or("rlimit"));
-        limit("cpu", if self.cgroups.bounds_cpu() { "cgroup" } else { "none" });
+        limit("memory", self.settings.cgroups.word().unwrap_or("watched"));
+        limit("pids", self.settings.cgroups.word().unwrap_or("rlimit"));
+        limit("cpu", if self.settings.cgroups.bounds_cpu() { "cgroup" } else { "none" });
         limit("disk", "overlay");
         Facts { layers, limits }
     }
@@ -182,7 +206,7 @@ impl Factory {
 
     /// The bytes of memory to watch for a program, where no control group sees to it.
     pub fn watched(&self, memory_bytes: u64) -> Option<u64> {
-        self.cgroups.word().is_none().then_some(memory_bytes + OWN_MEMORY_BYTES)
+        self.settings.cgroups.word().is_none().then_some(memory_bytes + OWN_MEMORY_BYTES)
     }
 
     /// Who owns working copies, where that is not the service's own user.
@@ -205,7 +229,7 @@ impl Factory {
 
     /// Keeps so many sandboxes standing, each for one program to come.
     pub fn keep_armed(self: &Arc<Self>, many: usize) {
-        self.pool.keep(self, many);
+        Pool::keep(self, many);
     }
 
     /// How many sandboxes stand and wait.
@@ -225,6 +249,7 @@ impl Factory {
     async fn stand(&self, copies: Option<&PathBuf>) -> Result<Armed, StartError> {
         let name = uuid::Uuid::now_v7().to_string();
         let group = self
+            .settings
             .cgroups
             .create(&name, self.bounds(USUAL_MEMORY_BYTES))
             .map_err(|source| SandboxError::Io { doing: "making control groups", source })?;
@@ -240,7 +265,11 @@ impl Factory {
     }
 
     /// Starts a program in a sandbox: one that waits, or a new one.
-    pub async fn start(&self, order: Order) -> Result<Running, StartError> {
+    pub async fn start(self: &Arc<Self>, order: Order) -> Result<Running, StartError> {
+        self.begin(order, || Pool::take(self)).await
+    }
+
+    async fn begin(&self, order: Order, waiting: impl Fn() -> Option<Armed>) -> Result<Running, StartError> {
         let mut env: BTreeMap<String, String> = order.env;
         let path = self.path();
         for (key, value) in
@@ -258,14 +287,14 @@ impl Factory {
                 disk_bytes,
                 disk_files: self.settings.disk_files,
                 processes: self.settings.max_processes,
-                data_bytes: self.cgroups.word().is_none().then_some(order.memory_bytes),
+                data_bytes: self.settings.cgroups.word().is_none().then_some(order.memory_bytes),
             },
             terminal: order.terminal,
         };
         loop {
             let (lower, tree, apart) = self.lower(order.lower.as_deref())?;
             go.lower = lower;
-            let (armed, waited) = match (apart, self.pool.take()) {
+            let (armed, waited) = match (apart, waiting()) {
                 (None, Some(armed)) => (armed, true),
                 (apart, _) => (self.stand(apart.as_ref().or(self.copies.get())).await?, false),
             };

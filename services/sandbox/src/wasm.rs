@@ -14,8 +14,8 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -30,7 +30,11 @@ use crate::{
     engine::{Engine, EngineInfo, Isolation, Job, Outcome, Program, Status},
     error::SandboxError,
     fs::{Jail, JailPath},
-    process::{End, Factory, Order, Running, Work, not_standing, outcome, pump::Sink, remedy, spec::Payload},
+    pool::{Pool, Stands},
+    process::{
+        End, Factory, Order, Running, StartError, Work, not_standing, outcome, pump::Sink, remedy,
+        spec::Payload,
+    },
 };
 
 /// Bytes of memory of a module where a request says nothing.
@@ -62,8 +66,7 @@ pub struct Wasm {
 struct Inner {
     factory: Option<Arc<Factory>>,
     settings: Settings,
-    waiting: Mutex<Option<Running>>,
-    filling: AtomicBool,
+    workers: Pool<Running>,
     spent_micros: AtomicU64,
 }
 
@@ -89,20 +92,16 @@ impl Wasm {
             provider: "wasmer 7.4.2 cranelift".to_owned(),
             wants_kvm: false,
         };
-        let inner = Arc::new(Inner {
-            factory,
-            settings,
-            waiting: Mutex::default(),
-            filling: AtomicBool::new(false),
-            spent_micros: AtomicU64::new(0),
-        });
-        inner.clone().fill();
+        let warm = usize::from(settings.warm && factory.is_some());
+        let (workers, spent_micros) = (Pool::default(), AtomicU64::new(0));
+        let inner = Arc::new(Inner { factory, settings, workers, spent_micros });
+        Pool::keep(&inner, warm);
         Ok(Self { inner, info })
     }
 
     /// A worker was started beforehand and waits for its order.
     pub fn worker_waits(&self) -> bool {
-        self.inner.waiting().is_some()
+        self.inner.workers.len() > 0
     }
 
     /// How long the module that ended last took for its store, its instance and its call, as its worker says; without
@@ -119,11 +118,12 @@ impl Wasm {
         let cached = blocking(move || inner.cached(&hashed)).await?;
         let compiled = tokio::fs::read(&cached).await.unwrap_or_default();
         let input = self.order(job, &module, &compiled);
-        let running = match self.inner.take(job) {
+        // Those that wait have the usual memory.
+        let waits = if job.memory_bytes > DEFAULT_MEMORY_BYTES { None } else { Pool::take(&self.inner) };
+        let running = match waits {
             Some(running) => running,
-            None => self.inner.start(factory, job.memory_bytes).await.map_err(not_standing)?,
+            None => start(factory, job.memory_bytes).await.map_err(not_standing)?,
         };
-        self.inner.clone().fill();
         let ending = running
             .finish(Work {
                 stdin: input,
@@ -198,46 +198,31 @@ impl Wasm {
     }
 }
 
+/// Starts a worker for a module with so much memory.
+async fn start(factory: &Arc<Factory>, memory_bytes: u64) -> Result<Running, StartError> {
+    factory.start(Order::of(Payload::WasmWorker, memory_bytes + WORKER_MEMORY_BYTES)).await
+}
+
+impl Stands for Inner {
+    type Item = Running;
+
+    fn pool(&self) -> &Pool<Running> {
+        &self.workers
+    }
+
+    fn stand_one(&self) -> BoxFuture<'_, Result<Running, String>> {
+        Box::pin(async {
+            let factory = self.factory.as_ref().ok_or("there is no sandbox")?;
+            start(factory, DEFAULT_MEMORY_BYTES).await.map_err(remedy)
+        })
+    }
+
+    fn is_standing(running: &mut Running) -> bool {
+        Running::is_standing(running)
+    }
+}
+
 impl Inner {
-    async fn start(
-        &self,
-        factory: &Factory,
-        memory_bytes: u64,
-    ) -> Result<Running, crate::process::StartError> {
-        factory.start(Order::of(Payload::WasmWorker, memory_bytes + WORKER_MEMORY_BYTES)).await
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Option<Running>> {
-        self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// The worker that waits, where it fits the job and has not ended meanwhile.
-    fn take(&self, job: &Job) -> Option<Running> {
-        if job.memory_bytes > DEFAULT_MEMORY_BYTES {
-            return None;
-        }
-        self.waiting().take().filter(Running::is_standing)
-    }
-
-    /// Starts the next worker, beside whatever else happens.
-    fn fill(self: Arc<Self>) {
-        let Some(factory) = self.factory.clone() else { return };
-        if !self.settings.warm || self.waiting().is_some() || self.filling.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        tokio::spawn(async move {
-            match self.start(&factory, DEFAULT_MEMORY_BYTES).await {
-                Ok(running) => {
-                    *self.waiting() = Some(running);
-                }
-                Err(error) => {
-                    tracing::warn!(error = remedy(error), "no worker for WebAssembly could be started")
-                }
-            }
-            self.filling.store(false, Ordering::Release);
-        });
-    }
-
     /// Where the compiled form of a module is kept.
     fn cached(&self, module: &[u8]) -> PathBuf {
         let mut hash = Sha256::new();

@@ -3,11 +3,12 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-/// What control groups this process may make.
-#[derive(Debug, Clone)]
+/// What control groups this process may make. Their folder goes with it, where nothing is left in it.
+#[derive(Debug)]
 pub enum Cgroups {
     /// One tree; each group is a folder below this one.
     V2 {
@@ -47,20 +48,25 @@ pub struct Group {
 }
 
 impl Cgroups {
-    /// Finds out what there is, by making and removing a group. `instance` keeps those of other services apart.
-    pub fn detect(instance: &str) -> Self {
+    /// Finds out what there is, by making and removing a group, and ends what an earlier service left behind.
+    /// `instance` keeps those of other services apart.
+    pub fn detect(instance: &str) -> Arc<Self> {
         let name = format!("devstudio-{instance}");
         for candidate in [v2(&name), v1(&name)].into_iter().flatten() {
+            let swept = candidate.sweep();
+            if swept > 0 {
+                tracing::info!(swept, "removed control groups that an earlier service left");
+            }
             let bounds = Bounds { memory_bytes: 64 << 20, processes: 8, cpu_millis: 1000 };
             match candidate.create("probe", bounds) {
                 Ok(_group) => {
                     candidate.bound_all();
-                    return candidate;
+                    return Arc::new(candidate);
                 }
                 Err(error) => tracing::debug!(%error, ?candidate, "these control groups cannot be used"),
             }
         }
-        Self::None
+        Arc::new(Self::None)
     }
 
     /// The word for how limits are kept.
@@ -148,16 +154,8 @@ impl Cgroups {
         }
     }
 
-    /// Removes the folders of our groups, where they are empty: the service goes.
-    pub fn close(&self) {
-        for base in self.bases() {
-            // Runs that still end keep theirs; the next start sweeps them.
-            let _ = fs::remove_dir(base);
-        }
-    }
-
     /// Ends and removes what a service that was killed left behind. Answers how many groups there were.
-    pub fn sweep(&self) -> usize {
+    fn sweep(&self) -> usize {
         let mut swept = 0;
         for base in self.bases() {
             for entry in fs::read_dir(base).into_iter().flatten().flatten() {
@@ -168,6 +166,15 @@ impl Cgroups {
             }
         }
         swept
+    }
+}
+
+impl Drop for Cgroups {
+    fn drop(&mut self) {
+        for base in self.bases() {
+            // Runs that still end keep theirs; the next start sweeps them.
+            let _ = fs::remove_dir(base);
+        }
     }
 }
 

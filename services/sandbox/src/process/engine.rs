@@ -173,7 +173,7 @@ pub(crate) fn program_file(
 }
 
 /// Tries a runtime in the real sandbox.
-async fn works(factory: &Factory, runtime: &Runtime) -> Result<(), String> {
+async fn works(factory: &Arc<Factory>, runtime: &Runtime) -> Result<(), String> {
     let name = format!("{RESERVED_PREFIX}run.{}", runtime.extension);
     let argv = runtime.argv.iter().cloned().chain([format!("{WORK_DIR}/{name}")]).collect();
     let code = Some((name, runtime.sample.to_owned()));

@@ -233,7 +233,8 @@ fn start(
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        // What the service was started with: a shell's background has it ignore Ctrl-C. Some signals cannot be set.
+        (1..=libc::SIGRTMAX()).for_each(|signal| drop(libc::signal(signal, libc::SIG_DFL)));
         libc::close(CONTROL_FD);
         libc::chdir(c"/tmp/work".as_ptr());
     }
@@ -287,6 +288,7 @@ fn watch_children() -> Result<OwnedFd, Step> {
         let mut ended: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut ended);
         libc::sigaddset(&mut ended, libc::SIGCHLD);
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
         libc::sigprocmask(libc::SIG_BLOCK, &ended, std::ptr::null_mut());
         let fd =
             check(libc::signalfd(-1, &ended, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK), "watching children")?;

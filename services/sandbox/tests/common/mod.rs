@@ -1,6 +1,7 @@
 //! What the tests of the engines share: a sandbox of this machine, and runs told in one line.
 #![allow(dead_code)]
 
+pub mod module;
 pub mod proof;
 
 use std::{
@@ -19,6 +20,7 @@ use devstudio_sandbox::{
     engine::{Engine, Isolation, Job, Outcome, Program, View},
     process::{
         Factory, Process, Settings,
+        cgroup::Cgroups,
         changes::Change,
         pump::{Event, Sink, Stream},
     },
@@ -33,10 +35,15 @@ pub const INIT: &str = env!("CARGO_BIN_EXE_sandbox-init");
 pub fn settings(instance: &str) -> Settings {
     static SERVICES: AtomicUsize = AtomicUsize::new(0);
     let number = SERVICES.fetch_add(1, Ordering::Relaxed);
+    settings_of(&format!("test-{instance}-{}-{number}", std::process::id()))
+}
+
+/// Settings of a service of this very name; one of the same name before is swept.
+pub fn settings_of(instance: &str) -> Settings {
     Settings {
         init_program: std::env::var_os("DEVSTUDIO_SANDBOX_INIT")
             .map_or_else(|| PathBuf::from(INIT), PathBuf::from),
-        instance: format!("test-{instance}-{}-{number}", std::process::id()),
+        cgroups: Cgroups::detect(instance),
         run_as: (65534, 65534),
         max_processes: 64,
         cpu_millis: 1000,

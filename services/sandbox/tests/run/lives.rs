@@ -11,7 +11,7 @@ use devstudio_sandbox::{
 use crate::common::{
     all, processes_with,
     proof::{counts, figure, in_a_process_of_its_own},
-    python, run, run_engine, settings, try_run, until,
+    python, run, run_engine, settings, settings_of, try_run, until,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,9 +80,9 @@ async fn a_service_with_a_hundred_runs() {
     const PEOPLE: usize = 5;
     const PLACES: usize = 8;
     let rounds = counts(100, 500);
-    let mut own = settings("hundred");
+    let instance = format!("test-hundred-{}", std::process::id());
+    let mut own = settings_of(&instance);
     own.disk_bytes = 8 << 20;
-    let instance = own.instance.clone();
     let factory = Factory::probe(own).await.expect("the parent has tried");
     let engine = Process::new(Ok(factory), Isolation::Process).await;
     run(&engine, &python("print(1)")).await;
@@ -173,9 +173,7 @@ fn groups_of(instance: &str) -> usize {
 #[ignore = "a part of when_the_service_is_killed_its_runs_go_with_it"]
 async fn a_service_that_will_be_killed() {
     let Ok(marker) = std::env::var("DEVSTUDIO_TEST_MARKER") else { return };
-    let mut own = settings("killed");
-    own.instance = marker.clone();
-    let factory = Factory::probe(own).await.expect("the parent has tried");
+    let factory = Factory::probe(settings_of(&marker)).await.expect("the parent has tried");
     let engine = Process::new(Ok(factory), Isolation::Process).await;
     let mut job = python("import os, time\nfor _ in range(3): os.fork()\ntime.sleep(600)");
     (job.args, job.timeout) = (vec![marker], Duration::from_secs(600));
@@ -206,10 +204,8 @@ async fn when_the_service_is_killed_its_runs_go_with_it() {
         let killed = Instant::now();
         until("all is gone", 5, || processes_with(&marker) == 0).await;
         slowest = slowest.max(killed.elapsed());
-        let mut own = settings("killed");
-        own.instance = marker.clone();
         let again = Instant::now();
-        Factory::probe(own).await.expect("it starts again");
+        Factory::probe(settings_of(&marker)).await.expect("it starts again");
         swept = swept.max(again.elapsed());
         assert_eq!(groups_of(&marker), 0, "what was left is swept at the next start");
     }

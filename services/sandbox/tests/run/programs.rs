@@ -141,6 +141,24 @@ async fn changes_of_the_workspace_come_back_and_tricks_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_ignores_no_signal_that_the_service_ignores() {
+    const NAME: &str = "a_program_ignores_no_signal_that_the_service_ignores";
+    for signal in [libc::SIGHUP, libc::SIGUSR1] {
+        // SAFETY: the call touches no memory; nothing in this process listens to these.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+    let Some(engine) = run_engine(NAME).await else { return };
+    let mut look = job(
+        Program::Code("while read -r line; do echo \"$line\"; done < /proc/self/status".to_owned()),
+        "bash",
+    );
+    look.timeout = Duration::from_secs(20);
+    let ran = run(&*engine, &look).await;
+    assert!(ran.stdout.contains("SigIgn:\t0000000000000000\n"), "{ran:?}");
+    assert!(ran.stdout.contains("SigBlk:\t0000000000000000\n"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_file_is_found_or_not_found() {
     let Some(engine) = run_engine("a_program_file_is_found_or_not_found").await else { return };
     let (_folder, view) =

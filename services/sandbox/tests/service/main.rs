@@ -5,6 +5,8 @@ mod bundles;
 mod files;
 mod harness;
 mod locks;
+#[path = "../common/module.rs"]
+mod module;
 #[path = "../common/proof.rs"]
 mod proof;
 mod proofs;

@@ -100,7 +100,7 @@ impl Screen {
     /// The next message; false after the last.
     async fn hear(&mut self) -> bool {
         let next = tokio::time::timeout(PATIENCE, self.stream.message()).await;
-        let next = next.unwrap_or_else(|_| panic!("no news come after {:?}", self.text));
+        let next = next.unwrap_or_else(|_| panic!("no news come after {:?}", self.last()));
         let Some(message) = next.expect("no fault") else { return false };
         match message.event.expect("an event") {
             Event::Attached(attached) => (self.at, self.lost) = (attached.offset, attached.lost_bytes),
@@ -129,9 +129,14 @@ impl Screen {
     async fn until(&mut self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         let began = Instant::now();
         while !holds(self) {
-            assert!(began.elapsed() < PATIENCE, "{what} did not come: {:?}", self.text);
-            assert!(self.hear().await, "it ended before {what}: {:?}", self.text);
+            assert!(began.elapsed() < PATIENCE, "{what} did not come: {:?}", self.last());
+            assert!(self.hear().await, "it ended before {what}: {:?}", self.last());
         }
+    }
+
+    /// The last of the text, for messages: a flood has very much of it.
+    fn last(&self) -> &str {
+        &self.text[self.text.floor_char_boundary(self.text.len().saturating_sub(500))..]
     }
 
     async fn until_text(&mut self, text: &str) {

@@ -12,7 +12,10 @@ use devstudio_sandbox::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::harness::{Person, World, person, refused, told, world, world_with};
+use crate::{
+    harness::{Person, World, person, refused, told, world, world_with},
+    module::{leb, section, sized, whole},
+};
 
 impl World {
     /// Uploads a content in pieces of a length that fits nothing.
@@ -170,33 +173,16 @@ async fn another_persons_upload_is_not_there() {
 
 /// A module with ten megabytes of data, whose start is `body`; it exports `f`, which answers 42.
 fn large_module(body: &[u8]) -> Vec<u8> {
-    fn leb(mut n: usize) -> Vec<u8> {
-        let mut out = Vec::new();
-        loop {
-            let low = (n & 0x7f) as u8;
-            n >>= 7;
-            out.push(if n == 0 { low } else { low | 0x80 });
-            if n == 0 {
-                return out;
-            }
-        }
-    }
-    let section = |id: u8, content: Vec<u8>| [vec![id], leb(content.len()), content].concat();
-    let function = |body: &[u8]| {
-        let body = [&[0], body, &[0x0b]].concat();
-        [leb(body.len()), body].concat()
-    };
+    let function = |body: &[u8]| sized([&[0], body, &[0x0b]].concat());
     let data = vec![0x5a; 10 * 1024 * 1024];
-    [
-        b"\0asm\x01\0\0\0".to_vec(),
-        section(1, vec![2, 0x60, 0, 0, 0x60, 0, 1, 0x7f]),
-        section(3, vec![2, 0, 1]),
-        section(5, [vec![1, 0], leb(200)].concat()),
-        section(7, [&[2, 6][..], b"_start", &[0, 0, 1], b"f", &[0, 1]].concat()),
-        section(10, [vec![2], function(body), function(&[0x41, 42])].concat()),
-        section(11, [vec![1, 0, 0x41, 0, 0x0b], leb(data.len()), data].concat()),
-    ]
-    .concat()
+    whole(&[
+        section(1, 2, vec![0x60, 0, 0, 0x60, 0, 1, 0x7f]),
+        section(3, 2, vec![0, 1]),
+        section(5, 1, [vec![0], leb(200)].concat()),
+        section(7, 2, [&[6][..], b"_start", &[0, 0, 1], b"f", &[0, 1]].concat()),
+        section(10, 2, [function(body), function(&[0x41, 42])].concat()),
+        section(11, 1, [vec![0, 0x41, 0, 0x0b], sized(data)].concat()),
+    ])
 }
 
 #[tokio::test(flavor = "multi_thread")]
