@@ -198,7 +198,7 @@ async fn port(listen: SocketAddr, paths: &Paths) -> Finding {
 /// it of a DevStudio that runs.
 fn isolation() -> Vec<Finding> {
     let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default();
-    let weaker = "programs then run with weaker isolation, and only where an admin allows that";
+    let off = "without it the engines run and wasm are off";
     let filters = read("/proc/sys/kernel/seccomp/actions_avail");
     let security = read("/sys/kernel/security/lsm");
     let landlock = landlock_version();
@@ -209,7 +209,7 @@ fn isolation() -> Vec<Finding> {
                 "user namespaces",
                 why,
                 format!(
-                    "allow them (kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns); {weaker}"
+                    "allow them (kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns); {off}"
                 ),
             ),
         },
@@ -218,14 +218,14 @@ fn isolation() -> Vec<Finding> {
             None => Finding::absent(
                 "Landlock",
                 format!("not in this kernel ({})", if security.is_empty() { "unknown" } else { &security }),
-                format!("use Linux 5.13 or newer with lsm=landlock; {weaker}"),
+                "use Linux 5.13 or newer with lsm=landlock; programs are isolated without it, by one layer less",
             ),
         },
         if filters.is_empty() {
             Finding::absent(
                 "seccomp",
                 "not in this kernel",
-                format!("use a kernel with CONFIG_SECCOMP_FILTER; {weaker}"),
+                format!("use a kernel with CONFIG_SECCOMP_FILTER; {off}"),
             )
         } else {
             Finding::ok("seccomp", "filters of system calls")
@@ -264,11 +264,16 @@ fn landlock_version() -> Option<i64> {
 
 fn virtualisation() -> Finding {
     const NAME: &str = "virtual machines";
-    let remedy =
-        "use a machine with hardware virtualisation for isolation hardware-vm; micro:* runs on gVisor here";
+    let remedy = "use a machine with hardware virtualisation for isolation hardware-vm; without it micro:* runs on \
+                  gVisor, where that is installed";
     let flags = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let able = flags.split_whitespace().any(|flag| flag == "vmx" || flag == "svm");
     match (able, fs::File::open("/dev/kvm")) {
+        (true, Ok(_)) if !cfg!(feature = "micro") => Finding::absent(
+            NAME,
+            "/dev/kvm is there, but this build has no microsandbox",
+            "build it with `--features devstudio/micro`, as `cargo xtask up` does on this machine",
+        ),
         (true, Ok(_)) => Finding::ok(NAME, "/dev/kvm, and the processor has virtualisation"),
         (true, Err(error)) => Finding::absent(NAME, format!("/dev/kvm: {error}"), remedy),
         (false, _) => Finding::absent(NAME, "the processor shows no vmx or svm", remedy),
@@ -278,18 +283,16 @@ fn virtualisation() -> Finding {
 /// Makes a real sandbox and tries each runtime in it, as the engine run does at its start.
 async fn programs() -> Vec<Finding> {
     const NAME: &str = "engine run";
-    let config = devstudio_sandbox::Config::default();
-    let settings = Settings {
-        init_program: "/proc/self/exe".into(),
-        // Apart from every service: each clears what an earlier one of its name left.
-        instance: format!("doctor-{}", std::process::id()),
-        run_as: (config.run_uid, config.run_uid),
-        max_processes: config.run_processes.into(),
-        cpu_millis: config.run_cpu_millis.into(),
-        disk_bytes: 64 << 20,
-        disk_files: 10_000,
-        tmp_bytes: 64 << 20,
+    let config = match devstudio_sandbox::Config::of_environment() {
+        Ok(config) => config,
+        Err(error) => {
+            let error = error.to_string();
+            return vec![Finding::missing(NAME, error.trim(), "mend this setting of the environment")];
+        }
     };
+    // Apart from every service: each clears what an earlier one of its name left.
+    let instance = format!("doctor-{}", std::process::id());
+    let settings = Settings::of(&config, "/proc/self/exe".into(), &instance);
     let factory = match Factory::probe(settings).await {
         Ok(factory) => factory,
         Err(remedy) => return vec![Finding::absent(NAME, "programs cannot be isolated here", remedy)],

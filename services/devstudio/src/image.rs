@@ -239,13 +239,11 @@ mod tests {
         const NAME: &str = "an_image_runs_by_itself_and_is_the_same_each_time";
         let folder = tempfile::tempdir().expect("a folder");
         let image = folder.path().join("image.tar");
-        let built = match build(Kind::Python, &image) {
-            Ok(built) => built,
-            Err(error) => {
-                eprintln!("SKIPPED {NAME}: {error:#}");
-                return;
-            }
-        };
+        if !runtimes::candidates().iter().any(|runtime| runtime.name == "python") {
+            eprintln!("SKIPPED {NAME}: there is no Python on this machine");
+            return;
+        }
+        let built = build(Kind::Python, &image).expect("it is built");
         let again = build(Kind::Python, &folder.path().join("again.tar")).expect("built again");
         assert_eq!(built.digest, again.digest);
         assert!(

@@ -8,7 +8,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use devstudio_sandbox::process::runtimes::answer_of;
 
 /// Parts of Python's library that no program of a sandbox needs.
 const LEFT_OUT: [&str; 7] =
@@ -114,12 +115,15 @@ impl Root {
         if !elf || !self.linked.insert(file.to_owned()) {
             return Ok(());
         }
-        let told = Command::new("ldd").arg(file).stdin(Stdio::null()).stderr(Stdio::null()).output();
+        let told = Command::new("ldd").arg(file).env("LC_ALL", "C").stdin(Stdio::null()).output();
         let told = told.context("run ldd, which tells the libraries of programs")?;
-        for path in
-            String::from_utf8_lossy(&told.stdout).split_whitespace().filter(|word| word.starts_with('/'))
-        {
-            self.file(Path::new(path))?;
+        let (said, error) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+        // What asks for no library is an error to ldd.
+        if !told.status.success() && !error.contains("not a dynamic executable") {
+            bail!("ldd {}: {}", file.display(), error.trim());
+        }
+        for path in libraries_in(&said).with_context(|| format!("the libraries of {}", file.display()))? {
+            self.file(path)?;
         }
         Ok(())
     }
@@ -158,6 +162,14 @@ impl Root {
     }
 }
 
+/// The libraries in an answer of ldd: lines such as `libc.so.6 => /lib/libc.so.6 (0x7f…)` and `/lib64/ld.so (0x7f…)`.
+fn libraries_in(told: &str) -> anyhow::Result<Vec<&Path>> {
+    if let Some(line) = told.lines().find(|line| line.contains("not found")) {
+        bail!("{}: the image would not work", line.trim());
+    }
+    Ok(told.split_whitespace().filter(|word| word.starts_with('/')).map(Path::new).collect())
+}
+
 fn append(
     archive: &mut tar::Builder<impl Write>,
     header: &mut tar::Header,
@@ -184,11 +196,33 @@ pub fn header(kind: tar::EntryType, mode: u32) -> tar::Header {
 pub fn python_libraries(program: &str) -> anyhow::Result<BTreeSet<PathBuf>> {
     let ask =
         "import sysconfig; print(sysconfig.get_path('stdlib')); print(sysconfig.get_path('platstdlib'))";
-    let told = Command::new(program).args(["-I", "-c", ask]).stdin(Stdio::null()).output();
-    let told = told.with_context(|| format!("ask {program} for its library"))?;
-    Ok(String::from_utf8_lossy(&told.stdout)
-        .lines()
-        .map(PathBuf::from)
-        .filter(|path| path.is_dir())
-        .collect())
+    let told = answer_of(Command::new(program).args(["-I", "-c", ask]));
+    let told = told.with_context(|| format!("{program} does not tell where its library is"))?;
+    let folders: BTreeSet<PathBuf> = told.lines().map(PathBuf::from).filter(|path| path.is_dir()).collect();
+    if folders.is_empty() {
+        bail!("{program} names no folder of its library that is there: {}", told.trim());
+    }
+    Ok(folders)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_is_not_there_is_no_image() {
+        let told = "\tlinux-vdso.so.1 (0x7f)\n\tlibc.so.6 => /lib/libc.so.6 (0x7f)\n\t/lib64/ld.so (0x7f)\n";
+        assert_eq!(
+            libraries_in(told).expect("all are there"),
+            ["/lib/libc.so.6", "/lib64/ld.so"].map(Path::new)
+        );
+        let error = libraries_in(&format!("{told}\tlibgone.so => not found\n")).expect_err("one is gone");
+        assert!(error.to_string().contains("libgone.so"), "{error}");
+    }
+
+    #[test]
+    fn a_python_without_a_library_is_no_image() {
+        let error = python_libraries("/bin/true").expect_err("it says nothing");
+        assert!(error.to_string().contains("names no folder"), "{error}");
+    }
 }
