@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod harness;
+#[path = "../services/sandbox/tests/common/proof.rs"]
+mod proof;
 
 mod clock;
 mod kill;

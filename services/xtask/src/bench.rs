@@ -1,14 +1,11 @@
 //! `cargo xtask bench`: figures, each beside its reference in the same run. Starts a release DevStudio of its own with
 //! rates that do not bind; measures the engines without it; and the Studio in a browser, where there is one.
 
-use std::{path::PathBuf, process::Command};
+use std::process::Command;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
-use crate::{chromium, house, running::House, setup, step};
-
-/// The version of wasmtime that the engine wasm is measured beside.
-const WASMTIME: &str = "wasmtime==50.0.1";
+use crate::{chromium, fetch, house, running::House, setup};
 
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -69,22 +66,6 @@ fn must(mut command: Command, what: &str) -> anyhow::Result<()> {
 fn engines() -> anyhow::Result<()> {
     let mut command = house::cargo();
     command.args(["bench", "--locked", "--workspace", "--bench", "engines"]);
-    if let Some(packages) = wasmtime() {
-        command.env("DEVSTUDIO_BENCH_WASMTIME", "python3").env("PYTHONPATH", packages);
-    }
+    command.env("DEVSTUDIO_TEST_WASMTIME", fetch::wasmtime()?);
     must(command, "the benchmark of the engines")
-}
-
-/// wasmtime's Python package, in a folder of its own. Its lack is told where it would be measured.
-fn wasmtime() -> Option<PathBuf> {
-    let folder = house::cache().ok()?.join("bench").join(WASMTIME);
-    if folder.join("wasmtime").is_dir() {
-        return Some(folder);
-    }
-    let step = step::begin("wasmtime to compare with");
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"]).arg(&folder).arg(WASMTIME);
-    let fetched = step.watch(pip, |_| {}).context("pip does not run");
-    step.done("");
-    matches!(fetched, Ok(true)).then_some(folder)
 }

