@@ -234,7 +234,9 @@ fn start(
         libc::sigemptyset(&mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
         // What the service was started with: a shell's background has it ignore Ctrl-C. Some signals cannot be set.
-        (1..=libc::SIGRTMAX()).for_each(|signal| drop(libc::signal(signal, libc::SIG_DFL)));
+        for signal in 1..=libc::SIGRTMAX() {
+            libc::signal(signal, libc::SIG_DFL);
+        }
         libc::close(CONTROL_FD);
         libc::chdir(c"/tmp/work".as_ptr());
     }
