@@ -9,6 +9,7 @@ import { EntryKind, WorkspaceService } from "../gen/devstudio/sandbox/v1/workspa
 import { openThread, useChat } from "../lib/chat";
 import { allCommands } from "../lib/commands";
 import { runEnd } from "../lib/engines";
+import { number } from "../lib/format";
 import { go } from "../lib/nav";
 import { here } from "../lib/place";
 import { showFile } from "../lib/workbench";
@@ -24,6 +25,9 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   const onlyCommands = query.startsWith(">");
   const text = query.replace(/^>/, "").trim();
   const commands = allCommands().filter((c) => !c.hidden);
+  const [foundFiles, moreFiles] = first((files.data?.entries ?? []).filter((f) => f.kind === EntryKind.FILE && fits(f.path, text)), text ? 20 : 6);
+  const [foundThreads, moreThreads] = first(threads.filter((t) => fits(t.title, text)), 5);
+  const [foundRuns, moreRuns] = first((runs.data?.runs ?? []).filter((r) => fits(r.title, text)), 5);
   const act = (run: () => void) => {
     onClose();
     setTimeout(run, 0);
@@ -49,16 +53,16 @@ export default function Palette({ onClose }: { onClose: () => void }) {
               </Group>
               {!onlyCommands && (
                 <>
-                  <Group heading={m.files()}>
-                    {(files.data?.entries ?? []).filter((f) => f.kind === EntryKind.FILE && fits(f.path, text)).slice(0, text ? 20 : 6).map((f) => (
+                  <Group heading={m.files()} more={moreFiles}>
+                    {foundFiles.map((f) => (
                       <Item key={f.path} value={`f ${f.path}`} icon={FileCode2} onSelect={() => act(() => showFile(f.path))} title={<Found text={f.path} query={text} />} />
                     ))}
                   </Group>
-                  <Group heading={m.group_threads_runs()}>
-                    {threads.filter((t) => fits(t.title, text)).slice(0, 5).map((t) => (
+                  <Group heading={m.group_threads_runs()} more={moreThreads + moreRuns}>
+                    {foundThreads.map((t) => (
                       <Item key={t.id} value={`t ${t.id}`} icon={MessageSquare} onSelect={() => act(() => { openThread(t.id); go("/chat"); })} title={<Found text={t.title} query={text} />} />
                     ))}
-                    {(runs.data?.runs ?? []).filter((r) => fits(r.title, text)).slice(0, 5).map((r) => (
+                    {foundRuns.map((r) => (
                       <Item key={r.execId} value={`r ${r.execId}`} icon={Play} onSelect={() => act(() => go(`/run/${r.execId}`))} title={<Found text={r.title} query={text} />} note={`${r.engine} · ${runEnd(r.status, r.exitCode).word}`} />
                     ))}
                   </Group>
@@ -77,9 +81,15 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   );
 }
 
-const Group = ({ heading, children }: { heading: string; children: ReactNode }) => (
-  <Cmdk.Group heading={heading} className="[&_[cmdk-group-heading]]:label [&_[cmdk-group-heading]]:px-2.5 [&_[cmdk-group-heading]]:pt-2 [&_[cmdk-group-heading]]:pb-1">{children}</Cmdk.Group>
+/** `more`: so many fit besides those that are shown. */
+const Group = ({ heading, more = 0, children }: { heading: string; more?: number; children: ReactNode }) => (
+  <Cmdk.Group heading={heading} className="[&_[cmdk-group-heading]]:label [&_[cmdk-group-heading]]:px-2.5 [&_[cmdk-group-heading]]:pt-2 [&_[cmdk-group-heading]]:pb-1">
+    {children}
+    {more > 0 && <div role="presentation" className="px-2.5 py-1.5 text-xs text-fg-3">{m.palette_more({ count: number(more) })}</div>}
+  </Cmdk.Group>
 );
+
+const first = <T,>(all: T[], most: number): [shown: T[], more: number] => [all.slice(0, most), Math.max(0, all.length - most)];
 
 function Item({ value, icon: Icon, onSelect, title, note, keys }: { value: string; icon: typeof Play; onSelect: () => void; title: ReactNode; note?: string; keys?: string | undefined }) {
   return (
