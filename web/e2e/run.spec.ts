@@ -81,6 +81,28 @@ describe("a run", () => {
     await page.getByRole("log", { name: "Lines of the log" }).getByText("one half and the other").waitFor();
   });
 
+  test("that wrote more lines than the log fetches at first has the others when one goes up", async () => {
+    const word = `older${Date.now().toString(36)}`;
+    await runCode(`for n in range(1, 3201):\n    print("${word}", n)`);
+    await ended("exit 0");
+    await page.goto(`${server.url}/logs?text=${word}`);
+    const list = page.getByRole("log", { name: "Lines of the log" });
+    const line = (number: number) => list.getByText(new RegExp(`^${word} ${number}(?!\\d)`)).first();
+    await line(3_200).waitFor();
+    await page.getByText("2,000 held").waitFor();
+    await list.focus();
+    await page.keyboard.press("Home");
+    // What was in sight stays in sight when the page before it has come.
+    await page.getByText("3,000 held").waitFor();
+    await line(1_201).waitFor();
+    await page.keyboard.press("Home");
+    await page.getByText("3,200 held").waitFor();
+    await page.keyboard.press("Home");
+    await line(1).waitFor();
+    await page.keyboard.press("End");
+    await line(3_200).waitFor();
+  });
+
   test("that fails names the place, and a click leads there", async () => {
     await page.getByRole("radio", { name: "File" }).click();
     await page.getByRole("combobox", { name: "File" }).click();

@@ -239,7 +239,7 @@ export function routes(router: ConnectRouter): void {
       return { ticket, expiresAt: timestampFromMs(Date.now() + 30_000) };
     },
   });
-  router.service(LogService, { listLogs: (request, ctx) => (callerOf(ctx), { entries: state.log.filter((e) => matches(e, request.filter)).slice(-(request.pageSize || 200)).toReversed() }) });
+  router.service(LogService, { listLogs: (request, ctx) => (callerOf(ctx), { entries: state.log.filter((e) => matches(e, request.filter) && (request.beforeSeq === 0n || e.seq < request.beforeSeq)).slice(-(request.pageSize || 200)).toReversed() }) });
   terminalRoutes(router, callerOf);
   workspaceRoutes(router, callerOf, (text, ctx) => log(Level.INFO, "sandbox", text, {}, traceOf(ctx)));
   router.service(SandboxService, {

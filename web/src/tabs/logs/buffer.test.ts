@@ -33,6 +33,19 @@ test("paused lines wait and come in order", () => {
   expect([buffer.rows.length, buffer.waiting]).toEqual([4, 0]);
 });
 
+test("older lines come before the others, once each, as far as there is room", () => {
+  const buffer = new LogBuffer();
+  buffer.push(batch(101, 103));
+  expect(buffer.firstSeq).toBe(101n);
+  expect(buffer.putBefore(batch(99, 101).entries.toReversed())).toBe(true);
+  expect(buffer.rows.map((row) => row.seq)).toEqual([99, 100, 101, 102, 103]);
+  expect([buffer.above, buffer.firstSeq, buffer.lastSeq]).toEqual([2, 99n, 103n]);
+  expect(buffer.seconds.get(100)?.error).toBe(1);
+  buffer.push(batch(104, 400_050));
+  expect(buffer.putBefore(batch(1, 98).entries.toReversed())).toBe(false);
+  expect([buffer.rows.length, buffer.rows[0]?.seq]).toEqual([400_000, 51]);
+});
+
 test("half a million lines are the most", () => {
   const buffer = new LogBuffer();
   for (let i = 0; i < 6; i += 1) buffer.push(batch(i * 100_000 + 1, (i + 1) * 100_000));

@@ -6,6 +6,8 @@ import { Level, type LogEntry, type WatchLogsResponse } from "../../gen/devstudi
 export interface Row { seq: number; atMs: number; level: Level; service: string; traceId: string; userId: string; message: string; fields: Record<string, string>; dropped: number }
 
 export const MOST_ROWS = 500_000;
+/** Older entries are not fetched beyond this, so that those to come have room. */
+const MOST_OLDER = 400_000;
 
 /** Holds rows in order and tells its listeners when some came. */
 export class LogBuffer {
@@ -14,6 +16,8 @@ export class LogBuffer {
   readonly seconds = new Map<number, Count>();
   version = 0;
   lastSeq = 0n;
+  /** How many rows were put before the others, so that what is in sight can stay where it is. */
+  above = 0;
   private held: Row[] = [];
   private frame = 0;
   private listeners = new Set<() => void>();
@@ -34,6 +38,23 @@ export class LogBuffer {
       this.held.push(rowOf(entry));
     }
     if (!this.paused) this.schedule();
+  }
+
+  /** The oldest entry that is held; 0 where there is none. */
+  get firstSeq(): bigint {
+    return BigInt(this.rows.find((row) => row.seq >= 0)?.seq ?? 0);
+  }
+
+  /** Puts older entries, newest first, before those that are held, as far as there is room. Answers whether more would fit. */
+  putBefore(entries: LogEntry[]): boolean {
+    const first = this.firstSeq;
+    const room = MOST_OLDER - this.rows.length;
+    const older = entries.filter((entry) => first === 0n || entry.seq < first).slice(0, Math.max(0, room)).map(rowOf).toReversed();
+    for (const row of older) this.count(row, 1);
+    this.rows = [...older, ...this.rows];
+    this.above += older.length;
+    this.tell();
+    return older.length < room;
   }
 
   /** How many rows wait while paused. */
@@ -59,6 +80,7 @@ export class LogBuffer {
     this.seconds.clear();
     this.held = [];
     this.lastSeq = 0n;
+    this.above = 0;
     this.tell();
   }
 

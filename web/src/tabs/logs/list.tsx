@@ -1,5 +1,5 @@
 // The lines, newest at the bottom; only those in sight are in the page.
-import { memo, useCallback, useEffect, useRef, type KeyboardEvent } from "react";
+import { memo, useCallback, useEffect, useLayoutEffect, useRef, type KeyboardEvent } from "react";
 import { Level } from "../../gen/devstudio/auth/v1/log_pb";
 import { number } from "../../lib/format";
 import { m } from "../../paraglide/messages";
@@ -26,9 +26,13 @@ export function factsOf({ message, fields }: Row): string {
   return Object.entries(fields).filter((field) => !told(field)).map(([key, value]) => `${key}=${value}`).join(" ");
 }
 
-interface Props { rows: Row[]; version: number; follow: boolean; onFollow: (follow: boolean) => void; chosen: Row | null; onChoose: (row: Row) => void }
+/** So many rows from the first one, older ones are asked for. */
+const NEAR_TOP = 40;
 
-export function LogList({ rows, version, follow, onFollow, chosen, onChoose }: Props) {
+/** `above` counts the rows that were put before the others since the list began: what is in sight stays where it is. */
+interface Props { rows: Row[]; version: number; above: number; follow: boolean; onFollow: (follow: boolean) => void; onTop: () => void; chosen: Row | null; onChoose: (row: Row) => void }
+
+export function LogList({ rows, version, above, follow, onFollow, onTop, chosen, onChoose }: Props) {
   const phone = usePhone();
   const height = phone ? 52 : 30;
   const scroller = useRef<HTMLDivElement>(null);
@@ -36,11 +40,17 @@ export function LogList({ rows, version, follow, onFollow, chosen, onChoose }: P
   useEffect(() => {
     if (follow && scroller.current) scroller.current.scrollTop = scroller.current.scrollHeight;
   }, [follow, version]);
+  const put = useRef(above);
+  useLayoutEffect(() => {
+    if (scroller.current && above > put.current) scroller.current.scrollTop += (above - put.current) * height;
+    put.current = above;
+  }, [above, height]);
   const choose = useCallback((row: Row) => {
     onFollow(false);
     onChoose(row);
   }, [onFollow, onChoose]);
   const onKey = (event: KeyboardEvent) => {
+    if (event.key === "Home" || event.key === "PageUp") onFollow(false);
     const by = event.key === "j" || event.key === "ArrowDown" ? 1 : event.key === "k" || event.key === "ArrowUp" ? -1 : 0;
     if (by === 0) return;
     event.preventDefault();
@@ -70,6 +80,7 @@ export function LogList({ rows, version, follow, onFollow, chosen, onChoose }: P
         onScroll={(event) => {
           const box = event.currentTarget;
           if (box.scrollHeight - box.scrollTop - box.clientHeight < 4) onFollow(true);
+          else if (box.scrollTop < NEAR_TOP * height) onTop();
         }}
         className="min-h-0 flex-1 overflow-y-auto bg-editor [contain:strict] [overflow-anchor:none]"
       >

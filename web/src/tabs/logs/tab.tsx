@@ -1,10 +1,12 @@
 // The Logs tab: what happens now, with filters, a histogram, and the details of a line.
 import { ArrowDown, Check, Download, ListFilter, Pause, Play } from "lucide-react";
-import { useDeferredValue, useEffect, useMemo, useState, useSyncExternalStore, type ReactNode } from "react";
+import { createClient } from "@connectrpc/connect";
+import { useDeferredValue, useEffect, useMemo, useRef, useState, useSyncExternalStore, type ReactNode } from "react";
 import { readEdgeJson } from "../../api/edgejson";
 import { explain, type Fault } from "../../api/errors";
 import { useConnection, watch } from "../../api/stream";
-import { WatchLogsResponseSchema } from "../../gen/devstudio/auth/v1/log_pb";
+import { transport } from "../../api/transport";
+import { LogFilterSchema, LogService, WatchLogsResponseSchema } from "../../gen/devstudio/auth/v1/log_pb";
 import { useCommands } from "../../lib/commands";
 import { number } from "../../lib/format";
 import { m } from "../../paraglide/messages";
@@ -28,6 +30,8 @@ import { LogList } from "./list";
 import { ServiceDot } from "./service-dot";
 
 const BACKLOG = 2_000;
+const OLDER_PAGE = 1_000;
+const logs = createClient(LogService, transport);
 
 export default function LogsTab() {
   const filter = useFilter();
@@ -80,6 +84,7 @@ export default function LogsTab() {
   ]);
   const rows = buffer.rows;
   const seen = useNewCount(rows, follow, version);
+  const older = useOlder(buffer, key, attempt);
   const bars = useDeferredValue(version);
   const rate = useMemo(() => buffer.rate(), [buffer, bars]); // oxlint-disable-line react-hooks/exhaustive-deps
   const filtered = filter.text !== "" || filter.trace !== "" || filter.services.length > 0 || filter.level !== "debug";
@@ -92,7 +97,12 @@ export default function LogsTab() {
           <p className="text-base">{filtered ? m.logs_none_filtered({ filter: describe(filter) }) : m.logs_none()}</p>
           {filtered && <Button onClick={() => setFilter({ level: "debug", services: [], text: "", trace: "" })}>{m.filter_clear()}</Button>}
         </div>
-      ) : <LogList rows={rows} version={version} follow={follow && !paused} onFollow={setFollow} chosen={chosen} onChoose={setChosen} />}
+      ) : (
+        <>
+          <LogList key={key} rows={rows} version={version} above={buffer.above} follow={follow && !paused} onFollow={setFollow} onTop={older.more} chosen={chosen} onChoose={setChosen} />
+          <OlderNote older={older} />
+        </>
+      )}
       {rows.length > 0 && (!follow || (paused && buffer.waiting > 0)) && (
         <Button small icon={ArrowDown} onClick={toEnd} className="absolute bottom-4 left-1/2 h-8 -translate-x-1/2 rounded-full px-4 shadow-over">
           {seen + buffer.waiting > 0 ? m.new_lines({ count: seen + buffer.waiting, shown: number(seen + buffer.waiting) }) : m.to_end()}
@@ -141,6 +151,45 @@ function Bar({ filter, paused, onPause, onSave, children }: { filter: Filter; pa
       {!phone && <Button icon={paused ? Play : Pause} onClick={onPause} aria-pressed={paused}>{paused ? m.logs_go_on() : m.logs_pause()}</Button>}
       {!phone && <IconButton tone="plain" label={m.logs_save()} icon={Download} onClick={onSave} className="size-8" />}
     </div>
+  );
+}
+
+interface Older { state: "idle" | "loading" | "begun" | "failed"; more: () => void; retry: () => void }
+
+/** What was written before the lines that are held: a page of it whenever one looks at the first of them. */
+function useOlder(buffer: LogBuffer, key: string, attempt: number): Older {
+  const [state, setState] = useState<Older["state"]>("idle");
+  const asking = useRef<AbortController | null>(null);
+  useEffect(() => () => {
+    asking.current?.abort();
+    asking.current = null;
+    setState("idle");
+  }, [key, attempt]);
+  const ask = async () => {
+    const beforeSeq = buffer.firstSeq;
+    if (asking.current || beforeSeq === 0n) return;
+    const mine = new AbortController();
+    asking.current = mine;
+    setState("loading");
+    try {
+      const { entries } = await logs.listLogs({ filter: readEdgeJson(LogFilterSchema, paramsOf(JSON.parse(key) as Filter)), pageSize: OLDER_PAGE, beforeSeq }, { signal: mine.signal });
+      const room = buffer.putBefore(entries);
+      setState(entries.length < OLDER_PAGE ? "begun" : room ? "idle" : "begun");
+    } catch {
+      if (!mine.signal.aborted) setState("failed");
+    }
+    if (asking.current === mine) asking.current = null;
+  };
+  return { state, more: () => { if (state === "idle") void ask(); }, retry: () => void ask() };
+}
+
+/** Says over the list that older lines come, or that they did not. */
+function OlderNote({ older }: { older: Older }) {
+  if (older.state !== "loading" && older.state !== "failed") return null;
+  return (
+    <p role="status" className="absolute top-10 left-1/2 flex h-8 -translate-x-1/2 items-center gap-2 rounded-full bg-panel px-4 text-xs text-fg-2 shadow-over">
+      {older.state === "loading" ? m.logs_older() : <>{m.logs_older_failed()}<Button small onClick={older.retry}>{m.try_again()}</Button></>}
+    </p>
   );
 }
 
