@@ -226,16 +226,24 @@ fn start(
     landlock_abi: i32,
     tell: &OwnedFd,
 ) -> Result<(), Step> {
-    // SAFETY: these calls touch no memory but the empty set of signals.
+    // SAFETY: these calls touch no memory but the empty set of signals and the structure, which live long enough.
     unsafe {
         libc::setsid();
         libc::umask(0o022);
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
-        // What the service was started with: a shell's background has it ignore Ctrl-C. Some signals cannot be set.
-        for signal in 1..=libc::SIGRTMAX() {
-            libc::signal(signal, libc::SIG_DFL);
+        // What the service was started with: a shell's background has it ignore Ctrl-C. By the kernel's own call, whose
+        // structure is all zero, since libc keeps some signals for itself; two cannot be set.
+        let by_itself = [0usize; 4];
+        for signal in 1..=64i64 {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                by_itself.as_ptr(),
+                std::ptr::null::<usize>(),
+                size_of::<u64>(),
+            );
         }
         libc::close(CONTROL_FD);
         libc::chdir(c"/tmp/work".as_ptr());

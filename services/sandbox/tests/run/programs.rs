@@ -148,10 +148,7 @@ async fn a_program_ignores_no_signal_that_the_service_ignores() {
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
     let Some(engine) = run_engine(NAME).await else { return };
-    let mut look = job(
-        Program::Code("while read -r line; do echo \"$line\"; done < /proc/self/status".to_owned()),
-        "bash",
-    );
+    let mut look = job(Program::Code("exec cat /proc/self/status".to_owned()), "bash");
     look.timeout = Duration::from_secs(20);
     let ran = run(&*engine, &look).await;
     assert!(ran.stdout.contains("SigIgn:\t0000000000000000\n"), "{ran:?}");
