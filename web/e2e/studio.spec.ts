@@ -249,6 +249,18 @@ describe.skipIf(server.real)("the Studio", () => {
     await close();
   });
 
+  // Not on a real server: the first process of a namespace is deaf to its own signals.
+  test("a terminal whose shell was killed says by which signal", async () => {
+    const { page, close } = await enter({ width: 1440, locale: "en" });
+    await page.goto(`${server.url}/terminal`);
+    await page.getByRole("button", { name: "Open terminal" }).click();
+    await page.locator("[data-terminal] .xterm-rows > div").filter({ hasText: /\S/ }).first().waitFor();
+    await page.keyboard.insertText("kill -9 $$");
+    await page.keyboard.press("Enter");
+    await page.getByRole("status").getByText("Ended by signal 9.").waitFor();
+    await close();
+  });
+
   test("theme and language change at once, without a reload", async () => {
     const { page, close } = await enter({ width: 1440, locale: "en" });
     await page.keyboard.press("Control+k");
