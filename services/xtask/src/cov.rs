@@ -16,7 +16,7 @@ pub struct Args {
     #[arg(long, default_value = "devstudio-sandbox")]
     package: String,
     /// Fail below this share of lines, in per cent.
-    #[arg(long, default_value_t = 85)]
+    #[arg(long, default_value_t = 90)]
     least: u8,
 }
 
