@@ -251,8 +251,8 @@ impl Gvisor {
         let started = Instant::now();
         let take = || SandboxError::Internal("a child has its pipes".to_owned());
         let stdin = child.stdin.take().ok_or_else(take)?;
-        let stdout = child.stdout.take().ok_or_else(take)?;
-        let stderr = child.stderr.take().ok_or_else(take)?;
+        let mut stdout = child.stdout.take().ok_or_else(take)?;
+        let mut stderr = child.stderr.take().ok_or_else(take)?;
         let (flood, sink) = (Notify::new(), &*sink);
         // The first line is for what waits; the rest is the program's.
         let input = [b"\n", &job.stdin[..]].concat();
@@ -271,8 +271,8 @@ impl Gvisor {
         };
         let pumps = async {
             tokio::join!(
-                pump(stdout, Stream::Stdout, sink, &flood),
-                pump(stderr, Stream::Stderr, sink, &flood)
+                pump(&mut stdout, Stream::Stdout, sink, &flood),
+                pump(&mut stderr, Stream::Stderr, sink, &flood)
             )
         };
         let both = async { tokio::join!(pumps, watch) };

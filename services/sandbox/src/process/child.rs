@@ -334,8 +334,8 @@ impl Running {
 
     /// Lets the program work to its end, whatever that is. Afterwards nothing of it is left.
     pub async fn finish(self, work: Work<'_>) -> Result<Ending, SandboxError> {
-        let Self { mut hold, control, stdin, stdout, stderr, report, upper, dialer, mut questions, .. } =
-            self;
+        let Self { mut hold, control, stdin, report, upper, dialer, mut questions, .. } = self;
+        let (mut stdout, mut stderr) = (self.stdout, self.stderr);
         let Work { stdin: input, more, timeout, watched_memory_bytes, cancel, sink } = work;
         let started = Instant::now();
         sink.start(Some(dialer)).await;
@@ -354,8 +354,8 @@ impl Running {
         };
         let pumps = async {
             tokio::join!(
-                pump(stdout, Stream::Stdout, sink, &flood),
-                pump(stderr, Stream::Stderr, sink, &flood),
+                pump(&mut stdout, Stream::Stdout, sink, &flood),
+                pump(&mut stderr, Stream::Stderr, sink, &flood),
                 collect
             )
         };

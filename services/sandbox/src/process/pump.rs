@@ -76,8 +76,9 @@ impl Sink {
 }
 
 /// Reads to the end, passes on what fits, and answers whether something did not. Calls `flood` where far too much
-/// comes, and reads no more then.
-pub async fn pump(mut from: impl AsyncRead + Unpin, stream: Stream, sink: &Sink, flood: &Notify) -> bool {
+/// comes, and reads no more then. The pipe stays with the caller until the program has ended: closed before, it would
+/// end the program as one whose reader has gone.
+pub async fn pump(from: &mut (impl AsyncRead + Unpin), stream: Stream, sink: &Sink, flood: &Notify) -> bool {
     let mut buffer = vec![0u8; 64 * 1024];
     let mut seen = 0usize;
     loop {

@@ -6,14 +6,14 @@ use std::{
 };
 
 use devstudio_sandbox::{
-    engine::{Job, Status},
+    engine::{Job, Program, Status},
     process::pump::MAX_OUTPUT_BYTES,
 };
 
 use crate::{
     cgroup,
     common::{
-        processes_with,
+        job, processes_with,
         proof::{counts, figure, mib, proving, resident_bytes},
         python, run, run_engine, until,
     },
@@ -158,6 +158,12 @@ async fn a_flood_of_output_is_cut_and_ended() {
         "TX4",
         format!("`yes` ended after {wall:?}, {MAX_OUTPUT_BYTES} bytes kept, service +{}", mib(grown)),
     );
+    // By what ends it, and not by a pipe that nobody reads any more: a shell tells that as an exit code.
+    for _ in 0..counts(8, 50) {
+        let ran = run(&*engine, &job(Program::Code("yes".to_owned()), "bash")).await;
+        assert_eq!(ran.outcome.status, Status::Signaled, "{:?}", ran.outcome);
+        assert!(ran.outcome.message.contains("far too much"), "{:?}", ran.outcome);
+    }
     let ran = run(&*engine, &python("print('y' * 2_000_000)")).await;
     assert!(
         ran.outcome.truncated && ran.outcome.status == Status::Succeeded,
