@@ -8,6 +8,7 @@
 pub mod cgroup;
 pub mod changes;
 mod child;
+mod control;
 pub mod dialer;
 mod engine;
 mod filter;
