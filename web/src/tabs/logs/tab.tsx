@@ -83,7 +83,7 @@ export default function LogsTab() {
     { id: "logs-clear", title: m.filter_clear(), group: "logs", run: () => setFilter({ level: "debug", services: [], text: "", trace: "" }) },
   ]);
   const rows = buffer.rows;
-  const seen = useNewCount(rows, follow, version);
+  const seen = useNewCount(rows.length - buffer.above, follow);
   const older = useOlder(buffer, key, attempt);
   const bars = useDeferredValue(version);
   const rate = useMemo(() => buffer.rate(), [buffer, bars]); // oxlint-disable-line react-hooks/exhaustive-deps
@@ -194,10 +194,10 @@ function OlderNote({ older }: { older: Older }) {
 }
 
 /** How many rows came below while one looks further up. */
-function useNewCount(rows: Row[], follow: boolean, version: number): number {
+function useNewCount(count: number, follow: boolean): number {
   const [at, setAt] = useState(0);
-  useEffect(() => { if (follow) setAt(rows.length); }, [rows, follow, version]);
-  return follow ? 0 : Math.max(0, rows.length - at);
+  useEffect(() => { if (follow) setAt(count); }, [count, follow]);
+  return follow ? 0 : Math.max(0, count - at);
 }
 
 function describe(filter: Filter): string {
