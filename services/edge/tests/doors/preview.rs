@@ -14,13 +14,13 @@ use axum::{
     routing::{any, get, post},
 };
 use bytes::Bytes;
-use futures::{SinkExt as _, StreamExt as _};
+use futures::{SinkExt as _, StreamExt as _, stream::BoxStream};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::house::{House, PATIENCE, house};
+use crate::house::{House, PATIENCE, Socket, house};
 
 /// A program as people write them, on a port of its own; it ends when the token is cancelled.
 pub async fn program() -> (SocketAddr, CancellationToken) {
@@ -123,6 +123,49 @@ impl House {
         let cookie = answer.headers["set-cookie"].to_str().expect("text");
         cookie.split(';').next().expect("a cookie").to_owned()
     }
+
+    /// Opens an answer without end beside a socket.
+    async fn going_on(&self, socket: Socket, cookie: &str) -> GoingOn {
+        let endless = self.asks(reqwest::Method::GET, "p1", "/endless", cookie).send().await;
+        let mut endless = endless.expect("an answer").bytes_stream().boxed();
+        assert!(endless.next().await.expect("open").is_ok());
+        GoingOn { socket, endless }
+    }
+}
+
+/// What goes on in a session.
+struct GoingOn {
+    socket: Socket,
+    endless: BoxStream<'static, reqwest::Result<Bytes>>,
+}
+
+impl GoingOn {
+    /// Waits until all of it has ended.
+    async fn end(mut self) {
+        let all = async {
+            while let Some(Ok(_)) = self.socket.next().await {}
+            while let Some(Ok(_)) = self.endless.next().await {}
+        };
+        tokio::time::timeout(PATIENCE, all).await.expect("both end");
+    }
+}
+
+/// A person who has entered the preview p1 of a program of theirs.
+struct Previewed {
+    house: House,
+    anna: Uuid,
+    cookie: String,
+    /// Ends the program.
+    end: CancellationToken,
+}
+
+async fn previewed() -> Previewed {
+    let house = house().await;
+    let anna = Uuid::new_v4();
+    let (address, end) = program().await;
+    house.shows("p1", anna, address);
+    let cookie = house.entered(anna, "p1").await;
+    Previewed { house, anna, cookie, end }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,11 +216,7 @@ async fn a_ticket_opens_a_preview_for_the_person_whose_program_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cookies_leak_neither_to_the_program_nor_from_it() {
-    let house = house().await;
-    let anna = Uuid::new_v4();
-    let (address, _end) = program().await;
-    house.shows("p1", anna, address);
-    let cookie = house.entered(anna, "p1").await;
+    let Previewed { house, cookie, .. } = previewed().await;
     let cookies = format!("mine=1; {cookie}; devstudio_refresh=secret");
     let request =
         house.asks(reqwest::Method::GET, "p1", "/headers", &cookies).header("x-forwarded-for", "6.6.6.6");
@@ -203,11 +242,7 @@ async fn cookies_leak_neither_to_the_program_nor_from_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_of_any_length_pass_both_ways_and_answers_without_one_stay_so() {
-    let house = house().await;
-    let anna = Uuid::new_v4();
-    let (address, _end) = program().await;
-    house.shows("p1", anna, address);
-    let cookie = house.entered(anna, "p1").await;
+    let Previewed { house, cookie, .. } = previewed().await;
     let pieces =
         futures::stream::iter((0..48u8).map(|n| Ok::<_, std::io::Error>(Bytes::from(vec![n; 64 * 1024]))));
     let request = house.asks(reqwest::Method::POST, "p1", "/echo", &cookie);
@@ -237,11 +272,7 @@ async fn bodies_of_any_length_pass_both_ways_and_answers_without_one_stay_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn websockets_pass_and_a_revocation_cuts_everything_within_a_second() {
-    let house = house().await;
-    let anna = Uuid::new_v4();
-    let (address, _end) = program().await;
-    house.shows("p1", anna, address);
-    let cookie = house.entered(anna, "p1").await;
+    let Previewed { house, anna, cookie, .. } = previewed().await;
     let headers = [("host", house.host("p1")), ("cookie", cookie.clone())];
     let mut socket = house.socket("/ws", &headers).await.expect("it opens");
     for n in 0..50 {
@@ -251,53 +282,31 @@ async fn websockets_pass_and_a_revocation_cuts_everything_within_a_second() {
         assert_eq!(back.expect("sound"), text);
     }
     assert_eq!(house.socket("/ws", &headers[..1]).await.err(), Some(401), "without the cookie");
-    let endless =
-        house.asks(reqwest::Method::GET, "p1", "/endless", &cookie).send().await.expect("an answer");
-    let mut endless = endless.bytes_stream();
-    assert!(endless.next().await.expect("open").is_ok());
+    let going_on = house.going_on(socket, &cookie).await;
     let began = Instant::now();
     house.auth.revoke(anna);
-    let all = async {
-        while let Some(Ok(_)) = socket.next().await {}
-        while let Some(Ok(_)) = endless.next().await {}
-    };
-    tokio::time::timeout(PATIENCE, all).await.expect("both end");
+    going_on.end().await;
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!(house.get("p1", "/", &cookie).await.status, 401, "the session is gone too");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_goes_on_in_a_session_ends_with_it() {
-    let house = house().await;
-    let anna = Uuid::new_v4();
-    let (address, _end) = program().await;
-    house.shows("p1", anna, address);
-    let cookie = house.entered(anna, "p1").await;
+    let Previewed { house, anna, cookie, .. } = previewed().await;
     let headers = [("host", house.host("p1")), ("cookie", cookie.clone())];
-    let mut socket = house.socket("/ws", &headers).await.expect("it opens");
-    let endless =
-        house.asks(reqwest::Method::GET, "p1", "/endless", &cookie).send().await.expect("an answer");
-    let mut endless = endless.bytes_stream();
-    assert!(endless.next().await.expect("open").is_ok());
+    let socket = house.socket("/ws", &headers).await.expect("it opens");
+    let going_on = house.going_on(socket, &cookie).await;
     // a person has sixteen sessions: the oldest makes room
     for _ in 0..16 {
         house.entered(anna, "p1").await;
     }
-    let all = async {
-        while let Some(Ok(_)) = socket.next().await {}
-        while let Some(Ok(_)) = endless.next().await {}
-    };
-    tokio::time::timeout(PATIENCE, all).await.expect("both end");
+    going_on.end().await;
     assert_eq!(house.get("p1", "/", &cookie).await.status, 401, "the session is gone");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_is_gone_is_told_by_a_page() {
-    let house = house().await;
-    let anna = Uuid::new_v4();
-    let (address, end) = program().await;
-    house.shows("p1", anna, address);
-    let cookie = house.entered(anna, "p1").await;
+    let Previewed { house, anna, cookie, end } = previewed().await;
     assert_eq!(house.get("p1", "/", &cookie).await.status, 200);
     end.cancel();
     house.shows("p1", anna, free_address().await);

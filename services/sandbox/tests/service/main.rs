@@ -11,6 +11,7 @@ mod module;
 mod proof;
 mod proofs;
 mod runs;
+mod screen;
 mod snapshots;
 mod terminals;
 mod text;
