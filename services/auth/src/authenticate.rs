@@ -53,6 +53,29 @@ impl Auth {
         Ok(Principal { user, key_id: Some(key.id) })
     }
 
+    /// Confirms that somebody who was let in before may stay: nobody has blocked them, signed them out, or revoked the
+    /// key they came by.
+    pub async fn confirm_access(
+        &self,
+        user_id: Uuid,
+        key_id: Option<Uuid>,
+        token_version: i32,
+    ) -> Result<(), Error> {
+        let now = self.standing(user_id, key_id).await?;
+        if now.user.token_version == token_version { Ok(()) } else { Err(Error::TokenInvalid) }
+    }
+
+    /// Somebody as they stand now, by an API key where one is named.
+    pub(crate) async fn standing(&self, user_id: Uuid, key_id: Option<Uuid>) -> Result<Principal, Error> {
+        let user = self.store.user(user_id).await?.ok_or(Error::TokenInvalid)?;
+        user.must_be_active()?;
+        if let Some(id) = key_id {
+            let key = self.store.key(id, Some(user.id)).await?.ok_or(Error::KeyRevoked)?;
+            self.must_be_live(&key)?;
+        }
+        Ok(Principal { user, key_id })
+    }
+
     /// Fails for a key that was revoked or has ended.
     pub fn must_be_live(&self, key: &KeyRow) -> Result<(), Error> {
         if key.revoked_at.is_some() {

@@ -171,6 +171,13 @@ impl AuthService for AuthGrpc {
         Ok(Response::new(AuthenticateResponse { principal: Some(principal.into()) }))
     }
 
+    async fn confirm_access(&self, request: Request<ConfirmAccessRequest>) -> Answer<ConfirmAccessResponse> {
+        let ConfirmAccessRequest { user_id, key_id, token_version } = request.into_inner();
+        let key_id = key_id.map(|id| wire::id(&id, "/keyId")).transpose()?;
+        self.0.confirm_access(wire::id(&user_id, "/userId")?, key_id, token_version).await?;
+        Ok(Response::new(ConfirmAccessResponse {}))
+    }
+
     type WatchRevocationsStream =
         Pin<Box<dyn Stream<Item = Result<WatchRevocationsResponse, Status>> + Send>>;
 

@@ -50,12 +50,9 @@ impl Auth {
         if used.expires_at <= now || !bool::from(here) {
             return Err(Error::TicketInvalid);
         }
-        let user = self.store.user(used.user_id).await?.ok_or(Error::TicketInvalid)?;
-        user.must_be_active()?;
-        if let Some(id) = used.api_key_id {
-            let key = self.store.key(id, Some(user.id)).await?.ok_or(Error::TicketInvalid)?;
-            self.must_be_live(&key).map_err(|_| Error::TicketInvalid)?;
-        }
-        Ok(Principal { user, key_id: used.api_key_id })
+        self.standing(used.user_id, used.api_key_id).await.map_err(|error| match error {
+            Error::TokenInvalid | Error::TokenExpired | Error::KeyRevoked => Error::TicketInvalid,
+            other => other,
+        })
     }
 }

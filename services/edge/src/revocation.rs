@@ -9,11 +9,11 @@ use std::{
 
 use devstudio_kit::{
     Fault, Mesh, Reason, Service,
-    identity::{IDENTITY_HEADER, Identity, Keyring, role_of},
+    identity::{Identity, Keyring, role_of},
     link::Link,
 };
 use devstudio_proto::auth::v1::{
-    AuthenticateRequest, CreateTicketRequest, Principal, RedeemTicketRequest, Role, WatchRevocationsRequest,
+    AuthenticateRequest, ConfirmAccessRequest, Principal, RedeemTicketRequest, Role, WatchRevocationsRequest,
     WatchRevocationsResponse, auth_service_client::AuthServiceClient, watch_revocations_response::Revoked,
 };
 use futures::StreamExt as _;
@@ -99,7 +99,16 @@ impl Revocations {
     /// Uses a ticket up and lets in whose it is.
     pub async fn redeem(&self, ticket: &str, path: &str, origin: &str) -> Result<Access, Fault> {
         let epoch = self.lock().epoch;
-        let person = self.use_ticket(ticket, path, origin).await?;
+        let (ticket, path, origin) = (ticket.to_owned(), path.to_owned(), origin.to_owned());
+        let asked = request(RedeemTicketRequest { ticket, path, origin });
+        let answer = self.auth.clone().redeem_ticket(asked).await.map_err(|status| {
+            let fault = Fault::from_status(&status);
+            match fault.reason {
+                Reason::SchemaViolation => Fault::new(Reason::TicketInvalid, "the ticket is not valid"),
+                _ => fault,
+            }
+        })?;
+        let person = person_of(answer.into_inner().principal, Uuid::now_v7())?;
         self.admit(person, epoch).await
     }
 
@@ -155,32 +164,13 @@ impl Revocations {
         }
     }
 
-    async fn use_ticket(&self, ticket: &str, path: &str, origin: &str) -> Result<Person, Fault> {
-        let (ticket, path, origin) = (ticket.to_owned(), path.to_owned(), origin.to_owned());
-        let asked = request(RedeemTicketRequest { ticket, path, origin });
-        let answer = self.auth.clone().redeem_ticket(asked).await.map_err(|status| {
-            let fault = Fault::from_status(&status);
-            match fault.reason {
-                Reason::SchemaViolation => Fault::new(Reason::TicketInvalid, "the ticket is not valid"),
-                _ => fault,
-            }
-        })?;
-        person_of(answer.into_inner().principal, Uuid::now_v7())
-    }
-
-    /// Asks Auth whether somebody may stay who was let in before. Their credential is not here any more, so a ticket is
-    /// made in their name and used at once: Auth looks at what a ticket stands for when it is used.
+    /// Asks Auth whether somebody may stay who was let in before.
     async fn confirm(&self, person: &Person) -> Result<(), Fault> {
-        let (path, origin) = ("/stays", "edge");
-        let mut asked = request(CreateTicketRequest { path: path.into(), origin: origin.into() });
-        let token = self.keys.mint_identity(&person.identity)?.parse().map_err(Fault::internal)?;
-        asked.metadata_mut().insert(IDENTITY_HEADER, token);
-        let made = self.auth.clone().create_ticket(asked).await;
-        let ticket = made.map_err(|status| Fault::from_status(&status))?.into_inner().ticket;
-        match self.use_ticket(&ticket, path, origin).await? {
-            now if now.key() == person.key() => Ok(()),
-            _ => Err(revoked()),
-        }
+        let (user_id, key_id, token_version) = person.key();
+        let (user_id, key_id) = (user_id.to_string(), key_id.map(|id| id.to_string()));
+        let asked = request(ConfirmAccessRequest { user_id, key_id, token_version });
+        let answer = self.auth.clone().confirm_access(asked).await;
+        answer.map(drop).map_err(|status| Fault::from_status(&status))
     }
 
     /// Watches, and begins again when the watch is lost. Something may have been missed then: everybody who is in is
@@ -282,11 +272,7 @@ pub fn revoked() -> Fault {
 pub fn is_revoked(fault: &Fault) -> bool {
     matches!(
         fault.reason,
-        Reason::TokenInvalid
-            | Reason::TokenExpired
-            | Reason::TicketInvalid
-            | Reason::KeyRevoked
-            | Reason::UserDisabled
+        Reason::TokenInvalid | Reason::TokenExpired | Reason::KeyRevoked | Reason::UserDisabled
     )
 }
 

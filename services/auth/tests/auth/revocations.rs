@@ -71,6 +71,43 @@ async fn blocks_and_revoked_keys_reach_another_process_within_a_second() {
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
+/// Asks whether somebody who was let in before may stay.
+async fn stays(house: &House, who: &Principal) -> Result<(), Reason> {
+    let Principal { user_id, key_id, token_version, .. } = who.clone();
+    let request = ConfirmAccessRequest { user_id, key_id, token_version };
+    house.auth().confirm_access(request).await.map(drop).map_err(reason)
+}
+
+#[tokio::test]
+async fn who_was_let_in_may_stay_until_something_of_it_is_lost() {
+    let house = House::open().await;
+    let person = house.add("a@house.test", Role::Dev).await;
+    let signed_in = house.login("a@house.test").await;
+    let by_token = house.authenticate(&signed_in.access_token).await.expect("let in");
+    let ends = devstudio_kit::clock::timestamp(house.clock.now() + time::Duration::hours(1));
+    let key = async |name: &str, expires_at| {
+        let request = CreateApiKeyRequest { name: name.into(), expires_at, ..Default::default() };
+        let made = house.auth().create_api_key(house.by(&person, request)).await.expect("made").into_inner();
+        house.authenticate(&made.key).await.expect("let in")
+    };
+    let (by_key, short) = (key("lasting", None).await, key("short", Some(ends)).await);
+    for who in [&by_token, &by_key, &short] {
+        stays(&house, who).await.expect("nothing is lost");
+    }
+    house.clock.advance(time::Duration::hours(1));
+    assert_eq!(stays(&house, &short).await, Err(Reason::TokenExpired));
+    let revoke = RevokeApiKeyRequest { key_id: by_key.key_id.clone().expect("a key") };
+    house.auth().revoke_api_key(house.by(&person, revoke)).await.expect("revoked");
+    assert_eq!(stays(&house, &by_key).await, Err(Reason::KeyRevoked));
+    stays(&house, &by_token).await.expect("the person is as before");
+    let older = Principal { token_version: by_token.token_version - 1, ..by_token.clone() };
+    assert_eq!(stays(&house, &older).await, Err(Reason::TokenInvalid), "signed out everywhere since");
+    house.block(&person).await;
+    assert_eq!(stays(&house, &by_token).await, Err(Reason::UserDisabled));
+    let nobody = Principal { user_id: uuid::Uuid::new_v4().to_string(), ..by_token };
+    assert_eq!(stays(&house, &nobody).await, Err(Reason::TokenInvalid));
+}
+
 #[tokio::test]
 async fn a_watch_ends_when_the_database_was_lost_and_a_new_one_goes_on() {
     let house = House::open().await;

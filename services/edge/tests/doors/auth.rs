@@ -6,14 +6,11 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::State, http::HeaderMap, response::Response, routing::post};
+use axum::{Router, body::Body, extract::State, response::Response, routing::post};
 use bytes::{BufMut as _, Bytes, BytesMut};
-use devstudio_kit::{
-    Fault, Reason,
-    identity::{IDENTITY_HEADER, Keyring},
-};
+use devstudio_kit::{Fault, Reason, identity::Keyring};
 use devstudio_proto::auth::v1::{
-    AuthenticateRequest, AuthenticateResponse, CreateTicketRequest, CreateTicketResponse, Principal,
+    AuthenticateRequest, AuthenticateResponse, ConfirmAccessRequest, ConfirmAccessResponse, Principal,
     RedeemTicketRequest, RedeemTicketResponse, RevokedUser, Role, WatchRevocationsResponse,
     watch_revocations_response::Revoked,
 };
@@ -101,7 +98,7 @@ impl Auth {
     pub fn router(self) -> Router {
         Router::new()
             .route("/devstudio.auth.v1.AuthService/RedeemTicket", post(redeem))
-            .route("/devstudio.auth.v1.AuthService/CreateTicket", post(create))
+            .route("/devstudio.auth.v1.AuthService/ConfirmAccess", post(confirm))
             .route("/devstudio.auth.v1.AuthService/Authenticate", post(authenticate))
             .route("/devstudio.auth.v1.AuthService/WatchRevocations", post(watch))
             .with_state(self)
@@ -128,15 +125,14 @@ async fn redeem(State(auth): State<Auth>, body: Body) -> Response {
     }
 }
 
-async fn create(State(auth): State<Auth>, headers: HeaderMap, body: Body) -> Response {
-    let asked: CreateTicketRequest = read(body).await;
-    let token = headers.get(IDENTITY_HEADER).and_then(|token| token.to_str().ok()).unwrap_or_default();
-    match auth.keys.verify_identity(token) {
-        Ok(identity) => {
-            let ticket = auth.ticket(identity.user_id, &asked.path, &asked.origin);
-            answer(futures::stream::iter([CreateTicketResponse { ticket, expires_at: None }]))
+async fn confirm(State(auth): State<Auth>, body: Body) -> Response {
+    let asked: ConfirmAccessRequest = read(body).await;
+    match auth.principal(asked.user_id.parse().expect("an id")) {
+        Ok(now) if now.as_ref().is_some_and(|now| now.token_version == asked.token_version) => {
+            answer(futures::stream::iter([ConfirmAccessResponse {}]))
         }
-        Err(_) => refuse(Reason::TokenMissing),
+        Ok(_) => refuse(Reason::TokenInvalid),
+        Err(reason) => refuse(reason),
     }
 }
 

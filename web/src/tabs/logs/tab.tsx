@@ -174,7 +174,7 @@ function useOlder(buffer: LogBuffer, key: string, attempt: number): Older {
     try {
       const { entries } = await logs.listLogs({ filter: readEdgeJson(LogFilterSchema, paramsOf(JSON.parse(key) as Filter)), pageSize: OLDER_PAGE, beforeSeq }, { signal: mine.signal });
       const room = buffer.putBefore(entries);
-      setState(entries.length < OLDER_PAGE ? "begun" : room ? "idle" : "begun");
+      setState(room && entries.length === OLDER_PAGE ? "idle" : "begun");
     } catch {
       if (!mine.signal.aborted) setState("failed");
     }
