@@ -5,9 +5,8 @@
 
 use wasmer::{
     AsStoreMut as _, Extern, ExternType, Function, FunctionEnv, FunctionEnvMut, FunctionType, Imports,
-    Module, StoreMut, Type, Value,
+    Module, Store, Type, Value,
 };
-use wasmer_wasix::runtime::{InstantiationHook, InstantiationState};
 
 /// Calls that touch nothing but the module itself.
 const FREE: [&str; 11] = [
@@ -42,36 +41,23 @@ const BAD_DESCRIPTOR: i32 = 8;
 const NOT_IMPLEMENTED: i32 = 52;
 
 /// Takes from a module's imports all but what it may call.
-#[derive(Debug)]
-pub struct Allowed;
-
-impl InstantiationHook for Allowed {
-    fn prepare_imports(
-        &self,
-        module: &Module,
-        store: &mut StoreMut<'_>,
-        imports: &mut Imports,
-    ) -> anyhow::Result<InstantiationState> {
-        for import in module.imports() {
-            let (space, name) = (import.module(), import.name());
-            let ExternType::Function(kind) = import.ty() else { continue };
-            if !space.starts_with("wasi") || FREE.contains(&name) {
-                continue;
-            }
-            let function = match imports.get_export(space, name) {
-                Some(Extern::Function(call)) if STREAMS.contains(&name) => {
-                    on_streams(store, name, kind, call)
-                }
-                _ => refused(store, name, kind),
-            };
-            imports.define(space, name, function);
+pub fn allow(module: &Module, store: &mut Store, imports: &mut Imports) {
+    for import in module.imports() {
+        let (space, name) = (import.module(), import.name());
+        let ExternType::Function(kind) = import.ty() else { continue };
+        if !space.starts_with("wasi") || FREE.contains(&name) {
+            continue;
         }
-        Ok(InstantiationState::empty())
+        let function = match imports.get_export(space, name) {
+            Some(Extern::Function(call)) if STREAMS.contains(&name) => on_streams(store, name, kind, call),
+            _ => refused(store, name, kind),
+        };
+        imports.define(space, name, function);
     }
 }
 
 /// The call, for descriptors that a module has.
-fn on_streams(store: &mut StoreMut<'_>, name: &str, kind: &FunctionType, call: Function) -> Function {
+fn on_streams(store: &mut Store, name: &str, kind: &FunctionType, call: Function) -> Function {
     let descriptors = if name == "fd_renumber" { 2 } else { 1 };
     let env = FunctionEnv::new(store, call);
     Function::new_with_env(store, &env, kind, move |mut env: FunctionEnvMut<'_, Function>, args| {
@@ -85,7 +71,7 @@ fn on_streams(store: &mut StoreMut<'_>, name: &str, kind: &FunctionType, call: F
 }
 
 /// Answers that there is no such thing.
-fn refused(store: &mut StoreMut<'_>, name: &str, kind: &FunctionType) -> Function {
+fn refused(store: &mut Store, name: &str, kind: &FunctionType) -> Function {
     let known = ["path_", "fd_", "sock_"].iter().any(|start| name.starts_with(start));
     let errno = if known { BAD_DESCRIPTOR } else { NOT_IMPLEMENTED };
     let answer: Vec<Value> = kind

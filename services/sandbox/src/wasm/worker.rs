@@ -11,7 +11,8 @@ use std::{
 };
 
 use wasmer::{
-    Engine, Extern, Function, Instance, Module, RuntimeError, Store, Type, Value,
+    Engine, Extern, ExternType, Function, Instance, InstantiationError, Memory, Module, RuntimeError, Store,
+    Type, Value,
     sys::{CompilerConfig as _, EngineBuilder, NativeEngineExt as _},
     wasmparser::Operator,
 };
@@ -20,7 +21,8 @@ use wasmer_middlewares::{
     metering::{MeteringPoints, get_remaining_points},
 };
 use wasmer_wasix::{
-    PluggableRuntime, UnsupportedVirtualNetworking, WasiEnvBuilder, WasiError,
+    PluggableRuntime, UnsupportedVirtualNetworking, WasiEnvBuilder, WasiError, WasiFunctionEnv,
+    WasiModuleInstanceHandles, WasiModuleTreeHandles,
     capabilities::Capabilities,
     runtime::task_manager::tokio::TokioTaskManager,
     runtime::{module_cache, package_loader::UnsupportedPackageLoader, resolver::MultiSource},
@@ -153,10 +155,7 @@ impl Worker {
             return Err(Verdict::Failed("modules of several parts are not run".to_owned()));
         }
         if !wasmer_wasix::is_wasi_module(module) && !wasmer_wasix::is_wasix_module(module) {
-            return Instance::new(store, module, &wasmer::Imports::new()).map_err(|error| match error {
-                wasmer::InstantiationError::Start(trap) => trapped(&trap),
-                other => Verdict::Failed(format!("the module cannot be instantiated: {other}")),
-            });
+            return Instance::new(store, module, &wasmer::Imports::new()).map_err(not_instantiated);
         }
         let mut capabilities = Capabilities::default();
         capabilities.threading.max_threads = Some(1);
@@ -172,10 +171,10 @@ impl Worker {
             tty: None,
             read_only_journals: Vec::new(),
             writable_journals: Vec::new(),
-            instantiation_hooks: vec![Arc::new(super::calls::Allowed)],
+            instantiation_hooks: Vec::new(),
         };
         // No folder of any kind is opened for the module, and what wasmer opens by itself it cannot reach: see `calls`.
-        let built = WasiEnvBuilder::new("module")
+        let env = WasiEnvBuilder::new("module")
             .args(if self.order.function.is_empty() { self.order.args.clone() } else { Vec::new() })
             .envs(self.order.env.clone())
             .stdin(Box::new(Stdio(0)))
@@ -183,11 +182,8 @@ impl Worker {
             .stderr(Box::new(Stdio(2)))
             .runtime(Arc::new(runtime))
             .capabilities(capabilities)
-            .instantiate(module.clone(), store);
-        match built {
-            Ok((instance, _environment)) => Ok(instance),
-            Err(error) => Err(instantiation_failed(error)),
-        }
+            .finalize(store);
+        start(env.map_err(failed)?, store, module)
     }
 
     fn call(&self, store: &mut Store, instance: &Instance) -> Verdict {
@@ -216,6 +212,35 @@ impl Worker {
     }
 }
 
+/// Makes the instance as wasmer's own way does, but with the calls of the versions only that the module names: all of
+/// them are some five hundred, and cost more than the rest.
+fn start(mut env: WasiFunctionEnv, store: &mut Store, module: &Module) -> Result<Instance, Verdict> {
+    let mut imports = env.import_object_for_all_wasi_versions(store, module).map_err(failed)?;
+    let wanted = module.imports().find_map(|import| match import.ty() {
+        ExternType::Memory(kind) => Some(*kind),
+        _ => None,
+    });
+    let mut memory = wanted.map(|kind| Memory::new(store, kind)).transpose().map_err(failed)?;
+    if let Some(memory) = &memory {
+        imports.define("env", "memory", memory.clone());
+    }
+    super::calls::allow(module, store, &mut imports);
+    let instance = Instance::new(store, module, &imports).map_err(not_instantiated)?;
+    let mut exported = instance.exports.iter().filter_map(|(_, export)| match export {
+        Extern::Memory(memory) => Some(memory.clone()),
+        _ => None,
+    });
+    memory = memory.or_else(|| exported.next());
+    let memory = memory.ok_or_else(|| failed("it neither exports nor imports a memory"))?;
+    let handles = WasiModuleInstanceHandles::new(memory, store, instance.clone(), None);
+    let handles = WasiModuleTreeHandles::Static(handles);
+    env.initialize_handles_and_layout(store, instance.clone(), handles, None, true).map_err(failed)?;
+    if let Ok(initialize) = instance.exports.get_function("_initialize") {
+        initialize.call(store, &[]).map_err(|error| trapped(&error))?;
+    }
+    Ok(instance)
+}
+
 fn exit_code(error: &RuntimeError) -> Option<i32> {
     match error.downcast_ref::<WasiError>() {
         Some(WasiError::Exit(code)) => Some(code.raw()),
@@ -230,16 +255,15 @@ fn trapped(error: &RuntimeError) -> Verdict {
     }
 }
 
-fn instantiation_failed(error: wasmer_wasix::WasiRuntimeError) -> Verdict {
-    use wasmer_wasix::{WasiRuntimeError, WasiThreadError};
+fn not_instantiated(error: InstantiationError) -> Verdict {
     match error {
-        WasiRuntimeError::Runtime(trap) => trapped(&trap),
-        WasiRuntimeError::Thread(WasiThreadError::InstanceCreateFailed(error)) => match *error {
-            wasmer::InstantiationError::Start(trap) => trapped(&trap),
-            other => Verdict::Failed(format!("the module cannot be instantiated: {other}")),
-        },
-        other => Verdict::Failed(format!("the module cannot be instantiated: {other}")),
+        InstantiationError::Start(trap) => trapped(&trap),
+        other => failed(other),
     }
+}
+
+fn failed(why: impl std::fmt::Display) -> Verdict {
+    Verdict::Failed(format!("the module cannot be instantiated: {why}"))
 }
 
 /// The arguments as the numbers that the function takes.
