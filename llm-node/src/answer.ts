@@ -6,7 +6,7 @@ import {Kind, UsageStatus} from "./gen/devstudio/billing/v1/billing_pb.js";
 import {Reason} from "./gen/devstudio/errors/v1/reason_pb.js";
 import type {Call} from "./guard.js";
 import type {Journal} from "./journal.js";
-import type {LoadedModel, Prompt, Sampling, Sitting} from "./loaded.js";
+import type {Grammar, LoadedModel, Prompt, Sampling, Sitting} from "./loaded.js";
 import type {Log} from "./logs.js";
 import {Meter, type MeterSettings} from "./meter.js";
 import type {Metrics} from "./metrics.js";
@@ -31,6 +31,8 @@ export interface Ask {
     maxTokens: number;
     sampling: Sampling;
     stops: readonly string[];
+    /** What the answer must fit; it ends where the grammar says, and no stop text cuts it. */
+    grammar?: Grammar | undefined;
 }
 
 /** Tokens so far. */
@@ -88,7 +90,7 @@ export async function answer(deps: Deps, call: Call, ask: Ask, show: (piece: str
         kind,
         promptTokens,
         maxTokens: Math.min(ask.maxTokens, room),
-        settingsJson: JSON.stringify({...ask.sampling, maxTokens: ask.maxTokens, stops: ask.stops.length}),
+        settingsJson: JSON.stringify({...ask.sampling, maxTokens: ask.maxTokens, stops: ask.stops.length, hasSchema: ask.grammar !== undefined}),
     };
     const spot = model.admission.enter(call.identity.userId);
     try {
@@ -116,9 +118,9 @@ class Run {
         private readonly maxTokens: number,
         private readonly show: (piece: string, usage: Usage) => Promise<void>,
     ) {
-        const {model, prompt, stops} = ask;
+        const {model, prompt, stops, grammar} = ask;
         this.signal = AbortSignal.any([call.signal, model.stopping.signal]);
-        this.pieces = new Pieces(model.detokenize, [...stops, ...prompt.stopTexts], prompt.trimsStart, prompt.tokens);
+        this.pieces = new Pieces(model.detokenize, grammar === undefined ? [...stops, ...prompt.stopTexts] : [], prompt.trimsStart, prompt.tokens);
     }
 
     async whole(turn: (signal: AbortSignal) => Promise<boolean>, leave: () => void): Promise<Answer> {
@@ -148,7 +150,7 @@ class Run {
 
     private async generate(): Promise<FinishReason> {
         const {ask, meter, pieces, signal} = this;
-        const tokens = this.sitting?.generate(ask.sampling, signal);
+        const tokens = this.sitting?.generate(ask.sampling, signal, ask.grammar);
         if (tokens === undefined) return "error";
         const isAborted = () => signal.aborted;
         let finishReason: FinishReason | undefined;

@@ -6,6 +6,7 @@ import {type Deps, answer} from "./answer.js";
 import {Fault} from "./fault.js";
 import {Kind} from "./gen/devstudio/billing/v1/billing_pb.js";
 import {type ChatMessage, type ChatRequest, type ChatResponseSchema, MessageRole} from "./gen/devstudio/llm/v1/llm_pb.js";
+import {grammarOf} from "./grammar.js";
 import type {Call} from "./guard.js";
 import type {Sampling, Turn} from "./loaded.js";
 import type {Models} from "./models.js";
@@ -28,11 +29,14 @@ export async function chat(
 ): Promise<void> {
     const turns = turnsOf(request.messages, request.prompt);
     const stops = stopsOf(request.stop);
+    const rules = request.responseSchema === "" ? undefined : grammarOf(request.responseSchema);
+    if (rules !== undefined && stops.length > 0) throw Fault.violation("/stop", "oneOf", "cannot be set beside responseSchema");
     const model = await models.require(request.model, "generate");
     call.model = model.modelId;
+    const grammar = rules === undefined ? undefined : await model.grammar(rules);
     let seq = 0n;
     const common = {requestId: call.requestId, model: model.modelId};
-    const ask = {model, prompt: model.renderChat(turns), kind: Kind.CHAT, maxTokens: request.maxTokens || defaultMaxTokens, sampling: samplingOf(request), stops};
+    const ask = {model, prompt: model.renderChat(turns), kind: Kind.CHAT, maxTokens: request.maxTokens || defaultMaxTokens, sampling: samplingOf(request), stops, grammar};
     const {text, finishReason, usage, timings} = await answer(deps, call, ask, (delta, usageSoFar) => send({...common, seq: ++seq, delta, usage: usageSoFar}));
     await send({...common, seq: ++seq, text, finishReason, usage, timings});
 }

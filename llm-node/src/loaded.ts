@@ -8,6 +8,8 @@ import {
     JinjaTemplateChatWrapper,
     type LlamaContext,
     type LlamaContextSequence,
+    type LlamaGrammar,
+    LlamaGrammarEvaluationState,
     LlamaText,
     type LlamaModel,
     type Token,
@@ -16,6 +18,7 @@ import {
 
 import {Admission} from "./admission.js";
 import type {EngineSettings} from "./engine.js";
+import {Fault} from "./fault.js";
 import type {Header} from "./gguf.js";
 import {Vectors} from "./vectors.js";
 
@@ -45,6 +48,9 @@ export interface Sampling {
     repeatPenalty: number;
     seed: number | undefined;
 }
+
+/** What an answer must fit. */
+export type Grammar = LlamaGrammar;
 
 /** What a model is opened with. */
 export interface Opening {
@@ -148,6 +154,17 @@ export class LoadedModel {
         return {tokens: shouldPrependBosToken && bos !== null ? [bos, ...tokens] : tokens, stopTokens: new Set(), stopTexts: [], trimsStart: false};
     }
 
+    /** A grammar, tried on this model. Throws SCHEMA_VIOLATION where llama.cpp does not take it. */
+    async grammar(rules: string): Promise<Grammar> {
+        try {
+            const grammar = await this.model.llama.createGrammar({grammar: rules});
+            new LlamaGrammarEvaluationState({model: this.model, grammar});
+            return grammar;
+        } catch (error) {
+            throw Fault.violation("/responseSchema", "type", `makes no grammar: ${error instanceof Error ? error.message : String(error)}`);
+        }
+    }
+
     /**
      * Takes the idle sequence that knows most of the prompt, and forgets what it knows beyond.
      * Another person's text is never reused: its speed would tell that it was there.
@@ -231,7 +248,7 @@ export class Sitting {
     }
 
     /** Generates until the model ends its answer or the signal comes, whichever is first; each token once it is asked for. */
-    async *generate({temperature, topP, repeatPenalty, seed}: Sampling, signal: AbortSignal): AsyncGenerator<number> {
+    async *generate({temperature, topP, repeatPenalty, seed}: Sampling, signal: AbortSignal, grammar?: Grammar): AsyncGenerator<number> {
         const isAborted = () => signal.aborted;
         let rest = this.prompt.tokens.slice(this.cachedTokens) as Token[];
         while (rest.length > prefillTokens) {
@@ -246,6 +263,7 @@ export class Sitting {
             topP,
             topK,
             seed: seed ?? randomInt(2 ** 31),
+            ...(grammar === undefined ? {} : {grammarEvaluationState: new LlamaGrammarEvaluationState({model: this.model, grammar})}),
             ...(repeatPenalty === 1 ? {} : {repeatPenalty: {penalty: repeatPenalty, maxPunishTokens: penalisedTokens, punishTokens: () => generated.slice(-penalisedTokens)}}),
         });
         for await (const token of tokens) {
