@@ -127,6 +127,45 @@ async fn completion_and_embedding_answer_and_are_metered() {
 }
 
 #[tokio::test]
+async fn an_answer_fits_its_schema_and_a_schema_that_is_not_taken_is_refused_before_anything_is_spent() {
+    let dev = House::shared().await.dev().await;
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "language": {"enum": ["rust", "python"]},
+            "lines": {"type": "array", "items": {"type": "string", "maxLength": 12}, "maxItems": 2},
+        },
+    });
+    let ask = async |schema: &Value| {
+        let params = json!({"prompt": "Go.", "maxTokens": 200, "temperature": 1, "responseSchema": schema.to_string()});
+        dev.call("llm.chat", params).await
+    };
+    let refused = ask(&json!({"type": "string", "pattern": "^a"})).await.fails(400, "SCHEMA_VIOLATION");
+    assert_eq!(refused["pointer"], "/responseSchema/pattern", "{refused}");
+    assert_eq!(dev.used_and_reserved().await, (0, 0));
+    let answer = ask(&schema).await.ok();
+    assert_eq!(answer["finishReason"], "stop", "{answer}");
+    let value: Value = serde_json::from_str(answer["text"].as_str().unwrap()).unwrap();
+    assert!(["rust", "python"].contains(&value["language"].as_str().unwrap()), "{value}");
+    assert!(value["lines"].as_array().unwrap().len() <= 2, "{value}");
+}
+
+#[tokio::test]
+async fn a_decision_names_probabilities_of_one_together_and_is_billed_at_what_was_read() {
+    let dev = House::shared().await.dev().await;
+    let params = json!({"prompt": "Is water wet? Answer yes or no.", "options": ["yes", "no"]});
+    let answer = dev.call("llm.decide", params).await.ok();
+    let options = answer["options"].as_array().unwrap();
+    let sum: f64 = options.iter().map(|option| option["probability"].as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-6, "{answer}");
+    assert!(["yes", "no"].contains(&answer["choice"].as_str().unwrap()), "{answer}");
+    let rows = dev.call("usage.list", json!({})).await.ok();
+    assert_eq!(rows["rows"][0]["kind"], "decide");
+    assert_eq!(rows["rows"][0]["promptTokens"], answer["usage"]["promptTokens"]);
+    assert_eq!(dev.used_and_reserved().await, (answer["usage"]["promptTokens"].as_i64().unwrap(), 0));
+}
+
+#[tokio::test]
 async fn a_prompt_that_does_not_fit_is_refused_before_anything_is_spent() {
     let dev = House::shared().await.dev().await;
     let long = "many words ".repeat(20_000);

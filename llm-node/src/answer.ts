@@ -67,6 +67,7 @@ export const kindNames: Record<Kind, string> = {
     [Kind.CHAT]: "chat",
     [Kind.COMPLETION]: "completion",
     [Kind.EMBEDDING]: "embedding",
+    [Kind.DECIDE]: "decision",
 };
 
 const endings: Record<FinishReason, {status: UsageStatus; reason: Reason}> = {

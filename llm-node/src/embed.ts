@@ -4,13 +4,13 @@ import type {MessageInitShape} from "@bufbuild/protobuf";
 
 import {type Deps, overflow} from "./answer.js";
 import {Fault} from "./fault.js";
-import {Kind, UsageStatus} from "./gen/devstudio/billing/v1/billing_pb.js";
+import {Kind} from "./gen/devstudio/billing/v1/billing_pb.js";
 import {Reason} from "./gen/devstudio/errors/v1/reason_pb.js";
 import {type EmbedRequest, type EmbedResponseSchema, type EmbeddingSchema, Granularity} from "./gen/devstudio/llm/v1/llm_pb.js";
 import {maxMessageBytes} from "./grpc.js";
 import type {Call} from "./guard.js";
 import type {LoadedModel} from "./loaded.js";
-import {Meter} from "./meter.js";
+import {metered} from "./metered.js";
 import type {Models} from "./models.js";
 
 const mostTokensByToken = 512;
@@ -32,7 +32,10 @@ export async function embed(deps: Deps, models: Models, request: EmbedRequest, c
     if (longest >= model.vectors.contextSize) throw overflow(longest, 0, model.vectors.contextSize);
     const promptTokens = inputs.reduce((sum, tokens) => sum + tokens.length, 0);
     if (isByToken) ensureFits(promptTokens, model.vectors.dimensions);
-    const embeddings = await metered(deps, call, model, promptTokens, (signal) => vectorsOf(model, inputs, isByToken, signal));
+    const embeddings = await metered(deps, call, {model, kind: Kind.EMBEDDING, promptTokens}, async (signal) => {
+        const letGo = model.hold();
+        return vectorsOf(model, inputs, isByToken, signal).finally(letGo);
+    });
     return {embeddings, dimensions: model.vectors.dimensions, usage: {promptTokens}, requestId: call.requestId, model: model.modelId};
 }
 
@@ -50,34 +53,6 @@ async function vectorsOf(model: LoadedModel, inputs: readonly number[][], isByTo
         }
     }
     return embeddings;
-}
-
-/** Reserves the exact tokens, waits for a turn, works, and settles. */
-async function metered<T>(deps: Deps, call: Call, model: LoadedModel, promptTokens: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const began = performance.now();
-    const signal = AbortSignal.any([call.signal, model.stopping.signal]);
-    const spot = model.admission.enter(call.identity.userId);
-    try {
-        const order = {requestId: call.requestId, modelId: model.modelId, kind: Kind.EMBEDDING, promptTokens, maxTokens: 0, settingsJson: "{}"};
-        const meter = await Meter.open(deps.billing, deps.journal, deps.settings, order, call.identity, call.trace.traceparent);
-        const settle = (status: UsageStatus, errorReason: string) =>
-            meter.settle({promptTokens: status === UsageStatus.OK ? promptTokens : 0, cachedTokens: 0, status, ttftMs: 0, totalMs: Math.round(performance.now() - began), errorReason});
-        try {
-            if (!(await spot.turn(signal))) signal.throwIfAborted();
-            const letGo = model.hold();
-            const result = await work(signal).finally(letGo);
-            await settle(UsageStatus.OK, "");
-            deps.log.event("an embedding finished", {request_id: call.requestId, model: model.modelId, prompt_tokens: promptTokens, ms: Math.round(performance.now() - began)}, call.owner);
-            return result;
-        } catch (error) {
-            const isUnloaded = !call.signal.aborted && model.stopping.signal.aborted;
-            const fault = isUnloaded ? new Fault(Reason.MODEL_NOT_LOADED, "the model was unloaded", {cause: error}).with("model", model.modelId) : Fault.of(error);
-            await settle(call.signal.aborted ? UsageStatus.CANCELLED : UsageStatus.FAILED, call.signal.aborted ? "CANCELLED" : fault.reasonName);
-            throw fault;
-        }
-    } finally {
-        spot.leave();
-    }
 }
 
 /** One vector a token is a lot: bounded by the contract, and by what a message holds. */

@@ -5,6 +5,7 @@ import {randomInt} from "node:crypto";
 import {
     type ChatHistoryItem,
     ChatWrapper,
+    type ControlledEvaluateIndexOutput,
     JinjaTemplateChatWrapper,
     type LlamaContext,
     type LlamaContextSequence,
@@ -123,6 +124,11 @@ export class LoadedModel {
     /** The tokens of a text as it is. */
     tokenize(text: string): number[] {
         return this.model.tokenize(text);
+    }
+
+    /** The tokens of a text as the model would write it at the beginning of an answer. */
+    tokenizeAnswer(text: string): number[] {
+        return this.model.tokenize(text, false, "trimLeadingSpace");
     }
 
     /** The text of tokens; special tokens have none. */
@@ -250,12 +256,7 @@ export class Sitting {
     /** Generates until the model ends its answer or the signal comes, whichever is first; each token once it is asked for. */
     async *generate({temperature, topP, repeatPenalty, seed}: Sampling, signal: AbortSignal, grammar?: Grammar): AsyncGenerator<number> {
         const isAborted = () => signal.aborted;
-        let rest = this.prompt.tokens.slice(this.cachedTokens) as Token[];
-        while (rest.length > prefillTokens) {
-            if (isAborted()) return;
-            await this.sequence.evaluateWithoutGeneratingNewTokens(rest.slice(0, prefillTokens));
-            rest = rest.slice(prefillTokens);
-        }
+        const rest = await this.prefill(prefillTokens, signal);
         if (isAborted()) return;
         const generated: Token[] = [];
         const tokens = this.sequence.evaluate(rest, {
@@ -273,10 +274,51 @@ export class Sitting {
         }
     }
 
+    /**
+     * How likely each of these answers is: the natural logarithm of the product of its tokens' probabilities and of that
+     * of the answer's end. Throws when the signal comes.
+     */
+    async likelihoods(answers: readonly (readonly number[])[], signal: AbortSignal): Promise<number[]> {
+        const last = await this.prefill(1, signal);
+        const {eos} = this.model.tokens;
+        const ends = this.prompt.stopTokens.size > 0 ? [...this.prompt.stopTokens] : eos === null ? [] : [eos];
+        const found: number[] = [];
+        for (const answer of answers) {
+            signal.throwIfAborted();
+            const start = this.sequence.nextTokenIndex;
+            const wanted = [...answer.map((token) => [token]), ends] as Token[][];
+            const read = await this.sequence.controlledEvaluate(
+                [...last, ...(answer as Token[])].map((token, index) => [token, {generateNext: {logits: {filter: {tokens: wanted[index] ?? [], includeTop: 1}}, totalLogitWeight: true}}]),
+            );
+            await this.sequence.eraseContextTokenRanges([{start, end: this.sequence.nextTokenIndex}]);
+            found.push(wanted.reduce((sum, tokens, index) => sum + Math.log(probabilityOf(tokens, read[index]?.next)), 0));
+        }
+        return found;
+    }
+
+    /** Evaluates the prompt but for its end, of at most so many tokens and at least one; answers that. */
+    private async prefill(mostLeft: number, signal: AbortSignal): Promise<Token[]> {
+        let rest = this.prompt.tokens.slice(this.cachedTokens) as Token[];
+        while (rest.length > mostLeft && !signal.aborted) {
+            const next = rest.slice(0, Math.min(prefillTokens, rest.length - 1));
+            await this.sequence.evaluateWithoutGeneratingNewTokens(next);
+            rest = rest.slice(next.length);
+        }
+        return rest;
+    }
+
     /** Gives the sequence back. */
     stand(): void {
         this.leave();
     }
+}
+
+/** The probability of one of these tokens being the next, where the logits of these and of the likeliest were read. */
+function probabilityOf(tokens: readonly Token[], next: ControlledEvaluateIndexOutput["next"] | undefined): number {
+    if (next?.logits === undefined || next.totalLogitWeight === undefined) throw new Error("the engine did not show its logits");
+    const {logits, totalLogitWeight} = next;
+    const most = Math.max(...logits.values());
+    return tokens.reduce((sum, token) => sum + Math.exp((logits.get(token) ?? -Infinity) - most) / totalLogitWeight, 0);
 }
 
 /** The model's own template, which is exact; where it has none or a broken one, the wrapper that fits best. */

@@ -3,6 +3,7 @@
 import type {Deps} from "./answer.js";
 import {chat, turnsOf} from "./chat.js";
 import {complete} from "./complete.js";
+import {decide} from "./decide.js";
 import {embed} from "./embed.js";
 import {Fault} from "./fault.js";
 import type {CountTokensRequest, LlmService} from "./gen/devstudio/llm/v1/llm_pb.js";
@@ -15,6 +16,7 @@ export function llmMethods(deps: Deps, models: Models, jobs: Jobs, closing: Abor
     return {
         chat: (request, call, send) => chat(deps, models, request, call, send),
         complete: (request, call) => complete(deps, models, request, call),
+        decide: (request, call) => decide(deps, models, request, call),
         embed: (request, call) => embed(deps, models, request, call),
         countTokens: (request) => countTokens(models, request),
         listModels: async () => ({models: await models.list()}),

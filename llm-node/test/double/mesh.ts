@@ -185,7 +185,7 @@ export class Mesh {
     }
 
     /** A unary call of a person. */
-    async call<M extends "loadModel" | "unloadModel" | "downloadModel" | "listModels" | "countTokens" | "embed" | "complete" | "listJobs" | "cancelJob">(
+    async call<M extends "loadModel" | "unloadModel" | "downloadModel" | "listModels" | "countTokens" | "decide" | "embed" | "complete" | "listJobs" | "cancelJob">(
         method: M,
         request: MessageInitShape<(typeof LlmService)["method"][M]["input"]>,
         person = admin,

@@ -37,6 +37,7 @@ fn kind_word(kind: Kind) -> &'static str {
     match kind {
         Kind::Completion => "completion",
         Kind::Embedding => "embedding",
+        Kind::Decide => "decide",
         Kind::Chat | Kind::Unspecified => "chat",
     }
 }
@@ -45,6 +46,7 @@ fn kind_of(word: &str) -> Kind {
     match word {
         "completion" => Kind::Completion,
         "embedding" => Kind::Embedding,
+        "decide" => Kind::Decide,
         _ => Kind::Chat,
     }
 }

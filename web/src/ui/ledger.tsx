@@ -53,6 +53,7 @@ export function Ledger({ everyone = false, names }: { everyone?: boolean; names?
 function kindName(kind: Kind): string {
   if (kind === Kind.CHAT) return "Chat";
   if (kind === Kind.EMBEDDING) return "Embedding";
+  if (kind === Kind.DECIDE) return m.kind_decide();
   return kind === Kind.COMPLETION ? m.kind_completion() : "–";
 }
 

@@ -131,3 +131,27 @@ async fn the_metrics_bear_exactly_these_names_and_count_each_settle_once() {
     assert!(text.contains(&format!("token_spend{{kind=\"completion\",model=\"{model}\"}} 9\n")));
     assert!(text.contains("token_budget_denied{scope=\"user\"} "));
 }
+
+#[tokio::test]
+async fn every_kind_of_work_stands_in_the_books_as_what_it_is() {
+    let world = World::new().await;
+    let person = dev();
+    for (kind, method) in [
+        (Kind::Chat, "llm.chat"),
+        (Kind::Completion, "llm.completion"),
+        (Kind::Embedding, "llm.embed"),
+        (Kind::Decide, "llm.decide"),
+    ] {
+        let order = ReserveRequest { kind: kind.into(), ..order(3, 0) };
+        let id: Uuid = order.request_id.parse().expect("a UUID");
+        told(world.client().reserve(world.by(&person, order)).await).expect("no bound");
+        let row = told(world.client().settle(actual(id, 3, 0)).await).expect("it is open").row.expect("a row");
+        assert_eq!(row.kind(), kind);
+        let recorded: String = sqlx::query_scalar("select method from llm_requests where request_id = $1")
+            .bind(id)
+            .fetch_one(&world.owner)
+            .await
+            .expect("its record");
+        assert_eq!(recorded, method);
+    }
+}

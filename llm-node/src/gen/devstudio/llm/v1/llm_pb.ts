@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file devstudio/llm/v1/llm.proto.
  */
 export const file_devstudio_llm_v1_llm: GenFile = /*@__PURE__*/
-  fileDesc("ChpkZXZzdHVkaW8vbGxtL3YxL2xsbS5wcm90bxIQZGV2c3R1ZGlvLmxsbS52MSJdCgtDaGF0TWVzc2FnZRIzCgRyb2xlGAEgASgOMh0uZGV2c3R1ZGlvLmxsbS52MS5NZXNzYWdlUm9sZUIGkrUYAggBEhkKB2NvbnRlbnQYAiABKAlCCJK1GAQYgIAgIswDCgtDaGF0UmVxdWVzdBI4CghtZXNzYWdlcxgBIAMoCzIdLmRldnN0dWRpby5sbG0udjEuQ2hhdE1lc3NhZ2VCB5K1GAMw6AcSGAoGcHJvbXB0GAIgASgJQgiStRgEGICAIBIWCgVtb2RlbBgDIAEoCUIHkrUYAxjIARIqCgptYXhfdG9rZW5zGAQgASgFQhaStRgSIQAAAAAAAAAAKQAAAAAAAPBAEjAKC3RlbXBlcmF0dXJlGAUgASgCQhaStRgSIQAAAAAAAAAAKQAAAAAAAABASACIAQESKgoFdG9wX3AYBiABKAJCFpK1GBIhAAAAAAAAAAApAAAAAAAA8D9IAYgBARIzCg5yZXBlYXRfcGVuYWx0eRgHIAEoAkIWkrUYEiEAAAAAAADwPykAAAAAAAAAQEgCiAEBEiAKBHNlZWQYCCABKAVCDZK1GAkhAAAAAAAAAABIA4gBARIXCgRzdG9wGAkgAygJQgmStRgFGMgBMBASIQoPcmVzcG9uc2Vfc2NoZW1hGAogASgJQgiStRgEGICABEIOCgxfdGVtcGVyYXR1cmVCCAoGX3RvcF9wQhEKD19yZXBlYXRfcGVuYWx0eUIHCgVfc2VlZCJQCgVVc2FnZRIVCg1wcm9tcHRfdG9rZW5zGAEgASgFEhkKEWNvbXBsZXRpb25fdG9rZW5zGAIgASgFEhUKDWNhY2hlZF90b2tlbnMYAyABKAUiWgoHVGltaW5ncxIPCgd0dGZ0X21zGAEgASgFEhAKCHRvdGFsX21zGAIgASgFEhEKCXF1ZXVlZF9tcxgDIAEoBRIZChF0b2tlbnNfcGVyX3NlY29uZBgEIAEoAiLXAQoMQ2hhdFJlc3BvbnNlEgsKA3NlcRgBIAEoAxINCgVkZWx0YRgCIAEoCRIMCgR0ZXh0GAMgASgJEhUKDWZpbmlzaF9yZWFzb24YBCABKAkSJgoFdXNhZ2UYBSABKAsyFy5kZXZzdHVkaW8ubGxtLnYxLlVzYWdlEhIKCnJlcXVlc3RfaWQYBiABKAkSLwoHdGltaW5ncxgHIAEoCzIZLmRldnN0dWRpby5sbG0udjEuVGltaW5nc0gAiAEBEg0KBW1vZGVsGAggASgJQgoKCF90aW1pbmdzIvUCCg9Db21wbGV0ZVJlcXVlc3QSGgoGcHJvbXB0GAEgASgJQgqStRgGCAEYgIAgEhYKBW1vZGVsGAIgASgJQgeStRgDGMgBEioKCm1heF90b2tlbnMYAyABKAVCFpK1GBIhAAAAAAAAAAApAAAAAAAA8EASMAoLdGVtcGVyYXR1cmUYBCABKAJCFpK1GBIhAAAAAAAAAAApAAAAAAAAAEBIAIgBARIqCgV0b3BfcBgFIAEoAkIWkrUYEiEAAAAAAAAAACkAAAAAAADwP0gBiAEBEjMKDnJlcGVhdF9wZW5hbHR5GAYgASgCQhaStRgSIQAAAAAAAPA/KQAAAAAAAABASAKIAQESIAoEc2VlZBgHIAEoBUINkrUYCSEAAAAAAAAAAEgDiAEBEhcKBHN0b3AYCCADKAlCCZK1GAUYyAEwEEIOCgxfdGVtcGVyYXR1cmVCCAoGX3RvcF9wQhEKD19yZXBlYXRfcGVuYWx0eUIHCgVfc2VlZCKuAQoQQ29tcGxldGVSZXNwb25zZRIMCgR0ZXh0GAEgASgJEhUKDWZpbmlzaF9yZWFzb24YAiABKAkSJgoFdXNhZ2UYAyABKAsyFy5kZXZzdHVkaW8ubGxtLnYxLlVzYWdlEhIKCnJlcXVlc3RfaWQYBCABKAkSKgoHdGltaW5ncxgFIAEoCzIZLmRldnN0dWRpby5sbG0udjEuVGltaW5ncxINCgVtb2RlbBgGIAEoCSJ3CgxFbWJlZFJlcXVlc3QSGwoFaW5wdXQYASADKAlCDJK1GAgIARiAgAQwQBIWCgVtb2RlbBgCIAEoCUIHkrUYAxjIARIyCgtncmFudWxhcml0eRgDIAEoDjIdLmRldnN0dWRpby5sbG0udjEuR3JhbnVsYXJpdHkiaQoJRW1iZWRkaW5nEg0KBWluZGV4GAEgASgFEg4KBnZlY3RvchgCIAMoAhIzCgV0b2tlbhgDIAEoCzIfLmRldnN0dWRpby5sbG0udjEuRW1iZWRkZWRUb2tlbkgAiAEBQggKBl90b2tlbiIvCg1FbWJlZGRlZFRva2VuEhAKCHRva2VuX2lkGAEgASgFEgwKBHRleHQYAiABKAkinwEKDUVtYmVkUmVzcG9uc2USLwoKZW1iZWRkaW5ncxgBIAMoCzIbLmRldnN0dWRpby5sbG0udjEuRW1iZWRkaW5nEhIKCmRpbWVuc2lvbnMYAiABKAUSJgoFdXNhZ2UYAyABKAsyFy5kZXZzdHVkaW8ubGxtLnYxLlVzYWdlEhIKCnJlcXVlc3RfaWQYBCABKAkSDQoFbW9kZWwYBSABKAkimAEKEkNvdW50VG9rZW5zUmVxdWVzdBIWCgR0ZXh0GAEgASgJQgiStRgEGICAIBI4CghtZXNzYWdlcxgCIAMoCzIdLmRldnN0dWRpby5sbG0udjEuQ2hhdE1lc3NhZ2VCB5K1GAMw6AcSFgoFbW9kZWwYAyABKAlCB5K1GAMYyAESGAoGcHJvbXB0GAQgASgJQgiStRgEGICAICI7ChNDb3VudFRva2Vuc1Jlc3BvbnNlEg4KBnRva2VucxgBIAEoBRIUCgxjb250ZXh0X3NpemUYAiABKAUi0AIKBU1vZGVsEhAKCG1vZGVsX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSDwoHYWxpYXNlcxgDIAMoCRIrCgVzdGF0ZRgEIAEoDjIcLmRldnN0dWRpby5sbG0udjEuTW9kZWxTdGF0ZRIOCgZzb3VyY2UYBSABKAkSEgoKc2l6ZV9ieXRlcxgGIAEoAxISCgpwYXJhbWV0ZXJzGAcgASgDEg0KBXF1YW50GAggASgJEg4KBnNoYTI1NhgJIAEoCRIUCgxjb250ZXh0X3NpemUYCiABKAUSDwoHbGljZW5zZRgLIAEoCRIQCghvdmVyc2l6ZRgMIAEoCBIMCgRub3RlGA0gASgJEhIKCmlzX2RlZmF1bHQYDiABKAgSEQoJZW1iZWRkaW5nGA8gASgIEhQKDG1lbW9yeV9ieXRlcxgQIAEoAxIOCgZqb2JfaWQYESABKAkiEwoRTGlzdE1vZGVsc1JlcXVlc3QiPQoSTGlzdE1vZGVsc1Jlc3BvbnNlEicKBm1vZGVscxgBIAMoCzIXLmRldnN0dWRpby5sbG0udjEuTW9kZWwiRwoURG93bmxvYWRNb2RlbFJlcXVlc3QSGAoFbW9kZWwYASABKAlCCZK1GAUIARjIARIVCgVxdWFudBgCIAEoCUIGkrUYAhggIlIKFURvd25sb2FkTW9kZWxSZXNwb25zZRIOCgZqb2JfaWQYASABKAkSKQoFc3RhdGUYAiABKA4yGi5kZXZzdHVkaW8ubGxtLnYxLkpvYlN0YXRlIiwKEExvYWRNb2RlbFJlcXVlc3QSGAoFbW9kZWwYASABKAlCCZK1GAUIARjIASJOChFMb2FkTW9kZWxSZXNwb25zZRIOCgZqb2JfaWQYASABKAkSKQoFc3RhdGUYAiABKA4yGi5kZXZzdHVkaW8ubGxtLnYxLkpvYlN0YXRlIi4KElVubG9hZE1vZGVsUmVxdWVzdBIYCgVtb2RlbBgBIAEoCUIJkrUYBQgBGMgBIlAKE1VubG9hZE1vZGVsUmVzcG9uc2USDgoGam9iX2lkGAEgASgJEikKBXN0YXRlGAIgASgOMhouZGV2c3R1ZGlvLmxsbS52MS5Kb2JTdGF0ZSLtAgoDSm9iEg4KBmpvYl9pZBgBIAEoCRInCgRraW5kGAIgASgOMhkuZGV2c3R1ZGlvLmxsbS52MS5Kb2JLaW5kEhAKCG1vZGVsX2lkGAMgASgJEikKBXN0YXRlGAQgASgOMhouZGV2c3R1ZGlvLmxsbS52MS5Kb2JTdGF0ZRIQCghwcm9ncmVzcxgFIAEoAhISCgpkb25lX2J5dGVzGAYgASgDEhMKC3RvdGFsX2J5dGVzGAcgASgDEhgKEGJ5dGVzX3Blcl9zZWNvbmQYCCABKAMSFAoMZXJyb3JfcmVhc29uGAkgASgJEhUKDWVycm9yX21lc3NhZ2UYCiABKAkSLgoKc3RhcnRlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoIZW5kZWRfYXQYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSACIAQFCCwoJX2VuZGVkX2F0IisKD1dhdGNoSm9iUmVxdWVzdBIYCgZqb2JfaWQYASABKAlCCJK1GAQIATgCIjYKEFdhdGNoSm9iUmVzcG9uc2USIgoDam9iGAEgASgLMhUuZGV2c3R1ZGlvLmxsbS52MS5Kb2IiEQoPTGlzdEpvYnNSZXF1ZXN0IjcKEExpc3RKb2JzUmVzcG9uc2USIwoEam9icxgBIAMoCzIVLmRldnN0dWRpby5sbG0udjEuSm9iIiwKEENhbmNlbEpvYlJlcXVlc3QSGAoGam9iX2lkGAEgASgJQgiStRgECAE4AiI3ChFDYW5jZWxKb2JSZXNwb25zZRIiCgNqb2IYASABKAsyFS5kZXZzdHVkaW8ubGxtLnYxLkpvYiITChFXYXRjaFN0YXRzUmVxdWVzdCLMAQoSV2F0Y2hTdGF0c1Jlc3BvbnNlEhEKCXJzc19ieXRlcxgBIAEoAxISCgpoZWFwX2J5dGVzGAIgASgDEhMKC2NwdV9wZXJjZW50GAMgASgCEhcKD2FjdGl2ZV9yZXF1ZXN0cxgEIAEoBRIXCg9xdWV1ZWRfcmVxdWVzdHMYBSABKAUSGQoRdG9rZW5zX3Blcl9zZWNvbmQYBiABKAISLQoGbW9kZWxzGAcgAygLMh0uZGV2c3R1ZGlvLmxsbS52MS5Nb2RlbE1lbW9yeSI1CgtNb2RlbE1lbW9yeRIQCghtb2RlbF9pZBgBIAEoCRIUCgxtZW1vcnlfYnl0ZXMYAiABKAMqdwoLTWVzc2FnZVJvbGUSHAoYTUVTU0FHRV9ST0xFX1VOU1BFQ0lGSUVEEAASFwoTTUVTU0FHRV9ST0xFX1NZU1RFTRABEhUKEU1FU1NBR0VfUk9MRV9VU0VSEAISGgoWTUVTU0FHRV9ST0xFX0FTU0lTVEFOVBADKlsKC0dyYW51bGFyaXR5EhsKF0dSQU5VTEFSSVRZX1VOU1BFQ0lGSUVEEAASGAoUR1JBTlVMQVJJVFlfU0VRVUVOQ0UQARIVChFHUkFOVUxBUklUWV9UT0tFThACKskBCgpNb2RlbFN0YXRlEhsKF01PREVMX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVTU9ERUxfU1RBVEVfQVZBSUxBQkxFEAESGwoXTU9ERUxfU1RBVEVfRE9XTkxPQURJTkcQAhIaChZNT0RFTF9TVEFURV9ET1dOTE9BREVEEAMSFwoTTU9ERUxfU1RBVEVfTE9BRElORxAEEhYKEk1PREVMX1NUQVRFX0xPQURFRBAFEhkKFU1PREVMX1NUQVRFX1VOTE9BRElORxAGKoQBCghKb2JTdGF0ZRIZChVKT0JfU1RBVEVfVU5TUEVDSUZJRUQQABIVChFKT0JfU1RBVEVfUlVOTklORxABEhcKE0pPQl9TVEFURV9TVUNDRUVERUQQAhIUChBKT0JfU1RBVEVfRkFJTEVEEAMSFwoTSk9CX1NUQVRFX0NBTkNFTExFRBAEKmIKB0pvYktpbmQSGAoUSk9CX0tJTkRfVU5TUEVDSUZJRUQQABIVChFKT0JfS0lORF9ET1dOTE9BRBABEhEKDUpPQl9LSU5EX0xPQUQQAhITCg9KT0JfS0lORF9VTkxPQUQQAzLPCgoKTGxtU2VydmljZRJbCgRDaGF0Eh0uZGV2c3R1ZGlvLmxsbS52MS5DaGF0UmVxdWVzdBoeLmRldnN0dWRpby5sbG0udjEuQ2hhdFJlc3BvbnNlIhKKtRgOCghsbG0uY2hhdBgCIAIwARJ5CghDb21wbGV0ZRIhLmRldnN0dWRpby5sbG0udjEuQ29tcGxldGVSZXF1ZXN0GiIuZGV2c3R1ZGlvLmxsbS52MS5Db21wbGV0ZVJlc3BvbnNlIiaKtRgiCg5sbG0uY29tcGxldGlvbhIMbGxtLmNvbXBsZXRlGAIgAhJdCgVFbWJlZBIeLmRldnN0dWRpby5sbG0udjEuRW1iZWRSZXF1ZXN0Gh8uZGV2c3R1ZGlvLmxsbS52MS5FbWJlZFJlc3BvbnNlIhOKtRgPCglsbG0uZW1iZWQYAiACEnQKC0NvdW50VG9rZW5zEiQuZGV2c3R1ZGlvLmxsbS52MS5Db3VudFRva2Vuc1JlcXVlc3QaJS5kZXZzdHVkaW8ubGxtLnYxLkNvdW50VG9rZW5zUmVzcG9uc2UiGIq1GBQKEGxsbS5jb3VudF90b2tlbnMYAhJ8CgpMaXN0TW9kZWxzEiMuZGV2c3R1ZGlvLmxsbS52MS5MaXN0TW9kZWxzUmVxdWVzdBokLmRldnN0dWRpby5sbG0udjEuTGlzdE1vZGVsc1Jlc3BvbnNlIiOKtRgfCg9sbG0ubGlzdF9tb2RlbHMSCmxsbS5tb2RlbHMYAhJ2Cg1Eb3dubG9hZE1vZGVsEiYuZGV2c3R1ZGlvLmxsbS52MS5Eb3dubG9hZE1vZGVsUmVxdWVzdBonLmRldnN0dWRpby5sbG0udjEuRG93bmxvYWRNb2RlbFJlc3BvbnNlIhSKtRgQCgxsbG0uZG93bmxvYWQYAxJxCglMb2FkTW9kZWwSIi5kZXZzdHVkaW8ubGxtLnYxLkxvYWRNb2RlbFJlcXVlc3QaIy5kZXZzdHVkaW8ubGxtLnYxLkxvYWRNb2RlbFJlc3BvbnNlIhuKtRgXCglsbG0uc3RhcnQSCGxsbS5sb2FkGAMSeAoLVW5sb2FkTW9kZWwSJC5kZXZzdHVkaW8ubGxtLnYxLlVubG9hZE1vZGVsUmVxdWVzdBolLmRldnN0dWRpby5sbG0udjEuVW5sb2FkTW9kZWxSZXNwb25zZSIcirUYGAoIbGxtLnN0b3ASCmxsbS51bmxvYWQYAxJqCghXYXRjaEpvYhIhLmRldnN0dWRpby5sbG0udjEuV2F0Y2hKb2JSZXF1ZXN0GiIuZGV2c3R1ZGlvLmxsbS52MS5XYXRjaEpvYlJlc3BvbnNlIhWKtRgRCg1sbG0ud2F0Y2hfam9iGAMwARJjCghMaXN0Sm9icxIhLmRldnN0dWRpby5sbG0udjEuTGlzdEpvYnNSZXF1ZXN0GiIuZGV2c3R1ZGlvLmxsbS52MS5MaXN0Sm9ic1Jlc3BvbnNlIhCKtRgMCghsbG0uam9icxgDEmwKCUNhbmNlbEpvYhIiLmRldnN0dWRpby5sbG0udjEuQ2FuY2VsSm9iUmVxdWVzdBojLmRldnN0dWRpby5sbG0udjEuQ2FuY2VsSm9iUmVzcG9uc2UiFoq1GBIKDmxsbS5jYW5jZWxfam9iGAMScgoKV2F0Y2hTdGF0cxIjLmRldnN0dWRpby5sbG0udjEuV2F0Y2hTdGF0c1JlcXVlc3QaJC5kZXZzdHVkaW8ubGxtLnYxLldhdGNoU3RhdHNSZXNwb25zZSIXirUYEwoPbGxtLndhdGNoX3N0YXRzGAIwAWIGcHJvdG8z", [file_devstudio_options_v1_options, file_google_protobuf_timestamp]);
+  fileDesc("ChpkZXZzdHVkaW8vbGxtL3YxL2xsbS5wcm90bxIQZGV2c3R1ZGlvLmxsbS52MSJdCgtDaGF0TWVzc2FnZRIzCgRyb2xlGAEgASgOMh0uZGV2c3R1ZGlvLmxsbS52MS5NZXNzYWdlUm9sZUIGkrUYAggBEhkKB2NvbnRlbnQYAiABKAlCCJK1GAQYgIAgIswDCgtDaGF0UmVxdWVzdBI4CghtZXNzYWdlcxgBIAMoCzIdLmRldnN0dWRpby5sbG0udjEuQ2hhdE1lc3NhZ2VCB5K1GAMw6AcSGAoGcHJvbXB0GAIgASgJQgiStRgEGICAIBIWCgVtb2RlbBgDIAEoCUIHkrUYAxjIARIqCgptYXhfdG9rZW5zGAQgASgFQhaStRgSIQAAAAAAAAAAKQAAAAAAAPBAEjAKC3RlbXBlcmF0dXJlGAUgASgCQhaStRgSIQAAAAAAAAAAKQAAAAAAAABASACIAQESKgoFdG9wX3AYBiABKAJCFpK1GBIhAAAAAAAAAAApAAAAAAAA8D9IAYgBARIzCg5yZXBlYXRfcGVuYWx0eRgHIAEoAkIWkrUYEiEAAAAAAADwPykAAAAAAAAAQEgCiAEBEiAKBHNlZWQYCCABKAVCDZK1GAkhAAAAAAAAAABIA4gBARIXCgRzdG9wGAkgAygJQgmStRgFGMgBMBASIQoPcmVzcG9uc2Vfc2NoZW1hGAogASgJQgiStRgEGICABEIOCgxfdGVtcGVyYXR1cmVCCAoGX3RvcF9wQhEKD19yZXBlYXRfcGVuYWx0eUIHCgVfc2VlZCJQCgVVc2FnZRIVCg1wcm9tcHRfdG9rZW5zGAEgASgFEhkKEWNvbXBsZXRpb25fdG9rZW5zGAIgASgFEhUKDWNhY2hlZF90b2tlbnMYAyABKAUiWgoHVGltaW5ncxIPCgd0dGZ0X21zGAEgASgFEhAKCHRvdGFsX21zGAIgASgFEhEKCXF1ZXVlZF9tcxgDIAEoBRIZChF0b2tlbnNfcGVyX3NlY29uZBgEIAEoAiLXAQoMQ2hhdFJlc3BvbnNlEgsKA3NlcRgBIAEoAxINCgVkZWx0YRgCIAEoCRIMCgR0ZXh0GAMgASgJEhUKDWZpbmlzaF9yZWFzb24YBCABKAkSJgoFdXNhZ2UYBSABKAsyFy5kZXZzdHVkaW8ubGxtLnYxLlVzYWdlEhIKCnJlcXVlc3RfaWQYBiABKAkSLwoHdGltaW5ncxgHIAEoCzIZLmRldnN0dWRpby5sbG0udjEuVGltaW5nc0gAiAEBEg0KBW1vZGVsGAggASgJQgoKCF90aW1pbmdzIvUCCg9Db21wbGV0ZVJlcXVlc3QSGgoGcHJvbXB0GAEgASgJQgqStRgGCAEYgIAgEhYKBW1vZGVsGAIgASgJQgeStRgDGMgBEioKCm1heF90b2tlbnMYAyABKAVCFpK1GBIhAAAAAAAAAAApAAAAAAAA8EASMAoLdGVtcGVyYXR1cmUYBCABKAJCFpK1GBIhAAAAAAAAAAApAAAAAAAAAEBIAIgBARIqCgV0b3BfcBgFIAEoAkIWkrUYEiEAAAAAAAAAACkAAAAAAADwP0gBiAEBEjMKDnJlcGVhdF9wZW5hbHR5GAYgASgCQhaStRgSIQAAAAAAAPA/KQAAAAAAAABASAKIAQESIAoEc2VlZBgHIAEoBUINkrUYCSEAAAAAAAAAAEgDiAEBEhcKBHN0b3AYCCADKAlCCZK1GAUYyAEwEEIOCgxfdGVtcGVyYXR1cmVCCAoGX3RvcF9wQhEKD19yZXBlYXRfcGVuYWx0eUIHCgVfc2VlZCKuAQoQQ29tcGxldGVSZXNwb25zZRIMCgR0ZXh0GAEgASgJEhUKDWZpbmlzaF9yZWFzb24YAiABKAkSJgoFdXNhZ2UYAyABKAsyFy5kZXZzdHVkaW8ubGxtLnYxLlVzYWdlEhIKCnJlcXVlc3RfaWQYBCABKAkSKgoHdGltaW5ncxgFIAEoCzIZLmRldnN0dWRpby5sbG0udjEuVGltaW5ncxINCgVtb2RlbBgGIAEoCSKZAQoNRGVjaWRlUmVxdWVzdBI4CghtZXNzYWdlcxgBIAMoCzIdLmRldnN0dWRpby5sbG0udjEuQ2hhdE1lc3NhZ2VCB5K1GAMw6AcSGAoGcHJvbXB0GAIgASgJQgiStRgEGICAIBIcCgdvcHRpb25zGAMgAygJQguStRgHCAEY9AMwQBIWCgVtb2RlbBgEIAEoCUIHkrUYAxjIASI4ChFPcHRpb25Qcm9iYWJpbGl0eRIOCgZvcHRpb24YASABKAkSEwoLcHJvYmFiaWxpdHkYAiABKAEioQEKDkRlY2lkZVJlc3BvbnNlEg4KBmNob2ljZRgBIAEoCRI0CgdvcHRpb25zGAIgAygLMiMuZGV2c3R1ZGlvLmxsbS52MS5PcHRpb25Qcm9iYWJpbGl0eRImCgV1c2FnZRgDIAEoCzIXLmRldnN0dWRpby5sbG0udjEuVXNhZ2USEgoKcmVxdWVzdF9pZBgEIAEoCRINCgVtb2RlbBgFIAEoCSJ3CgxFbWJlZFJlcXVlc3QSGwoFaW5wdXQYASADKAlCDJK1GAgIARiAgAQwQBIWCgVtb2RlbBgCIAEoCUIHkrUYAxjIARIyCgtncmFudWxhcml0eRgDIAEoDjIdLmRldnN0dWRpby5sbG0udjEuR3JhbnVsYXJpdHkiaQoJRW1iZWRkaW5nEg0KBWluZGV4GAEgASgFEg4KBnZlY3RvchgCIAMoAhIzCgV0b2tlbhgDIAEoCzIfLmRldnN0dWRpby5sbG0udjEuRW1iZWRkZWRUb2tlbkgAiAEBQggKBl90b2tlbiIvCg1FbWJlZGRlZFRva2VuEhAKCHRva2VuX2lkGAEgASgFEgwKBHRleHQYAiABKAkinwEKDUVtYmVkUmVzcG9uc2USLwoKZW1iZWRkaW5ncxgBIAMoCzIbLmRldnN0dWRpby5sbG0udjEuRW1iZWRkaW5nEhIKCmRpbWVuc2lvbnMYAiABKAUSJgoFdXNhZ2UYAyABKAsyFy5kZXZzdHVkaW8ubGxtLnYxLlVzYWdlEhIKCnJlcXVlc3RfaWQYBCABKAkSDQoFbW9kZWwYBSABKAkimAEKEkNvdW50VG9rZW5zUmVxdWVzdBIWCgR0ZXh0GAEgASgJQgiStRgEGICAIBI4CghtZXNzYWdlcxgCIAMoCzIdLmRldnN0dWRpby5sbG0udjEuQ2hhdE1lc3NhZ2VCB5K1GAMw6AcSFgoFbW9kZWwYAyABKAlCB5K1GAMYyAESGAoGcHJvbXB0GAQgASgJQgiStRgEGICAICI7ChNDb3VudFRva2Vuc1Jlc3BvbnNlEg4KBnRva2VucxgBIAEoBRIUCgxjb250ZXh0X3NpemUYAiABKAUi0AIKBU1vZGVsEhAKCG1vZGVsX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSDwoHYWxpYXNlcxgDIAMoCRIrCgVzdGF0ZRgEIAEoDjIcLmRldnN0dWRpby5sbG0udjEuTW9kZWxTdGF0ZRIOCgZzb3VyY2UYBSABKAkSEgoKc2l6ZV9ieXRlcxgGIAEoAxISCgpwYXJhbWV0ZXJzGAcgASgDEg0KBXF1YW50GAggASgJEg4KBnNoYTI1NhgJIAEoCRIUCgxjb250ZXh0X3NpemUYCiABKAUSDwoHbGljZW5zZRgLIAEoCRIQCghvdmVyc2l6ZRgMIAEoCBIMCgRub3RlGA0gASgJEhIKCmlzX2RlZmF1bHQYDiABKAgSEQoJZW1iZWRkaW5nGA8gASgIEhQKDG1lbW9yeV9ieXRlcxgQIAEoAxIOCgZqb2JfaWQYESABKAkiEwoRTGlzdE1vZGVsc1JlcXVlc3QiPQoSTGlzdE1vZGVsc1Jlc3BvbnNlEicKBm1vZGVscxgBIAMoCzIXLmRldnN0dWRpby5sbG0udjEuTW9kZWwiRwoURG93bmxvYWRNb2RlbFJlcXVlc3QSGAoFbW9kZWwYASABKAlCCZK1GAUIARjIARIVCgVxdWFudBgCIAEoCUIGkrUYAhggIlIKFURvd25sb2FkTW9kZWxSZXNwb25zZRIOCgZqb2JfaWQYASABKAkSKQoFc3RhdGUYAiABKA4yGi5kZXZzdHVkaW8ubGxtLnYxLkpvYlN0YXRlIiwKEExvYWRNb2RlbFJlcXVlc3QSGAoFbW9kZWwYASABKAlCCZK1GAUIARjIASJOChFMb2FkTW9kZWxSZXNwb25zZRIOCgZqb2JfaWQYASABKAkSKQoFc3RhdGUYAiABKA4yGi5kZXZzdHVkaW8ubGxtLnYxLkpvYlN0YXRlIi4KElVubG9hZE1vZGVsUmVxdWVzdBIYCgVtb2RlbBgBIAEoCUIJkrUYBQgBGMgBIlAKE1VubG9hZE1vZGVsUmVzcG9uc2USDgoGam9iX2lkGAEgASgJEikKBXN0YXRlGAIgASgOMhouZGV2c3R1ZGlvLmxsbS52MS5Kb2JTdGF0ZSLtAgoDSm9iEg4KBmpvYl9pZBgBIAEoCRInCgRraW5kGAIgASgOMhkuZGV2c3R1ZGlvLmxsbS52MS5Kb2JLaW5kEhAKCG1vZGVsX2lkGAMgASgJEikKBXN0YXRlGAQgASgOMhouZGV2c3R1ZGlvLmxsbS52MS5Kb2JTdGF0ZRIQCghwcm9ncmVzcxgFIAEoAhISCgpkb25lX2J5dGVzGAYgASgDEhMKC3RvdGFsX2J5dGVzGAcgASgDEhgKEGJ5dGVzX3Blcl9zZWNvbmQYCCABKAMSFAoMZXJyb3JfcmVhc29uGAkgASgJEhUKDWVycm9yX21lc3NhZ2UYCiABKAkSLgoKc3RhcnRlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoIZW5kZWRfYXQYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSACIAQFCCwoJX2VuZGVkX2F0IisKD1dhdGNoSm9iUmVxdWVzdBIYCgZqb2JfaWQYASABKAlCCJK1GAQIATgCIjYKEFdhdGNoSm9iUmVzcG9uc2USIgoDam9iGAEgASgLMhUuZGV2c3R1ZGlvLmxsbS52MS5Kb2IiEQoPTGlzdEpvYnNSZXF1ZXN0IjcKEExpc3RKb2JzUmVzcG9uc2USIwoEam9icxgBIAMoCzIVLmRldnN0dWRpby5sbG0udjEuSm9iIiwKEENhbmNlbEpvYlJlcXVlc3QSGAoGam9iX2lkGAEgASgJQgiStRgECAE4AiI3ChFDYW5jZWxKb2JSZXNwb25zZRIiCgNqb2IYASABKAsyFS5kZXZzdHVkaW8ubGxtLnYxLkpvYiITChFXYXRjaFN0YXRzUmVxdWVzdCLMAQoSV2F0Y2hTdGF0c1Jlc3BvbnNlEhEKCXJzc19ieXRlcxgBIAEoAxISCgpoZWFwX2J5dGVzGAIgASgDEhMKC2NwdV9wZXJjZW50GAMgASgCEhcKD2FjdGl2ZV9yZXF1ZXN0cxgEIAEoBRIXCg9xdWV1ZWRfcmVxdWVzdHMYBSABKAUSGQoRdG9rZW5zX3Blcl9zZWNvbmQYBiABKAISLQoGbW9kZWxzGAcgAygLMh0uZGV2c3R1ZGlvLmxsbS52MS5Nb2RlbE1lbW9yeSI1CgtNb2RlbE1lbW9yeRIQCghtb2RlbF9pZBgBIAEoCRIUCgxtZW1vcnlfYnl0ZXMYAiABKAMqdwoLTWVzc2FnZVJvbGUSHAoYTUVTU0FHRV9ST0xFX1VOU1BFQ0lGSUVEEAASFwoTTUVTU0FHRV9ST0xFX1NZU1RFTRABEhUKEU1FU1NBR0VfUk9MRV9VU0VSEAISGgoWTUVTU0FHRV9ST0xFX0FTU0lTVEFOVBADKlsKC0dyYW51bGFyaXR5EhsKF0dSQU5VTEFSSVRZX1VOU1BFQ0lGSUVEEAASGAoUR1JBTlVMQVJJVFlfU0VRVUVOQ0UQARIVChFHUkFOVUxBUklUWV9UT0tFThACKskBCgpNb2RlbFN0YXRlEhsKF01PREVMX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVTU9ERUxfU1RBVEVfQVZBSUxBQkxFEAESGwoXTU9ERUxfU1RBVEVfRE9XTkxPQURJTkcQAhIaChZNT0RFTF9TVEFURV9ET1dOTE9BREVEEAMSFwoTTU9ERUxfU1RBVEVfTE9BRElORxAEEhYKEk1PREVMX1NUQVRFX0xPQURFRBAFEhkKFU1PREVMX1NUQVRFX1VOTE9BRElORxAGKoQBCghKb2JTdGF0ZRIZChVKT0JfU1RBVEVfVU5TUEVDSUZJRUQQABIVChFKT0JfU1RBVEVfUlVOTklORxABEhcKE0pPQl9TVEFURV9TVUNDRUVERUQQAhIUChBKT0JfU1RBVEVfRkFJTEVEEAMSFwoTSk9CX1NUQVRFX0NBTkNFTExFRBAEKmIKB0pvYktpbmQSGAoUSk9CX0tJTkRfVU5TUEVDSUZJRUQQABIVChFKT0JfS0lORF9ET1dOTE9BRBABEhEKDUpPQl9LSU5EX0xPQUQQAhITCg9KT0JfS0lORF9VTkxPQUQQAzKyCwoKTGxtU2VydmljZRJbCgRDaGF0Eh0uZGV2c3R1ZGlvLmxsbS52MS5DaGF0UmVxdWVzdBoeLmRldnN0dWRpby5sbG0udjEuQ2hhdFJlc3BvbnNlIhKKtRgOCghsbG0uY2hhdBgCIAIwARJ5CghDb21wbGV0ZRIhLmRldnN0dWRpby5sbG0udjEuQ29tcGxldGVSZXF1ZXN0GiIuZGV2c3R1ZGlvLmxsbS52MS5Db21wbGV0ZVJlc3BvbnNlIiaKtRgiCg5sbG0uY29tcGxldGlvbhIMbGxtLmNvbXBsZXRlGAIgAhJhCgZEZWNpZGUSHy5kZXZzdHVkaW8ubGxtLnYxLkRlY2lkZVJlcXVlc3QaIC5kZXZzdHVkaW8ubGxtLnYxLkRlY2lkZVJlc3BvbnNlIhSKtRgQCgpsbG0uZGVjaWRlGAIgAhJdCgVFbWJlZBIeLmRldnN0dWRpby5sbG0udjEuRW1iZWRSZXF1ZXN0Gh8uZGV2c3R1ZGlvLmxsbS52MS5FbWJlZFJlc3BvbnNlIhOKtRgPCglsbG0uZW1iZWQYAiACEnQKC0NvdW50VG9rZW5zEiQuZGV2c3R1ZGlvLmxsbS52MS5Db3VudFRva2Vuc1JlcXVlc3QaJS5kZXZzdHVkaW8ubGxtLnYxLkNvdW50VG9rZW5zUmVzcG9uc2UiGIq1GBQKEGxsbS5jb3VudF90b2tlbnMYAhJ8CgpMaXN0TW9kZWxzEiMuZGV2c3R1ZGlvLmxsbS52MS5MaXN0TW9kZWxzUmVxdWVzdBokLmRldnN0dWRpby5sbG0udjEuTGlzdE1vZGVsc1Jlc3BvbnNlIiOKtRgfCg9sbG0ubGlzdF9tb2RlbHMSCmxsbS5tb2RlbHMYAhJ2Cg1Eb3dubG9hZE1vZGVsEiYuZGV2c3R1ZGlvLmxsbS52MS5Eb3dubG9hZE1vZGVsUmVxdWVzdBonLmRldnN0dWRpby5sbG0udjEuRG93bmxvYWRNb2RlbFJlc3BvbnNlIhSKtRgQCgxsbG0uZG93bmxvYWQYAxJxCglMb2FkTW9kZWwSIi5kZXZzdHVkaW8ubGxtLnYxLkxvYWRNb2RlbFJlcXVlc3QaIy5kZXZzdHVkaW8ubGxtLnYxLkxvYWRNb2RlbFJlc3BvbnNlIhuKtRgXCglsbG0uc3RhcnQSCGxsbS5sb2FkGAMSeAoLVW5sb2FkTW9kZWwSJC5kZXZzdHVkaW8ubGxtLnYxLlVubG9hZE1vZGVsUmVxdWVzdBolLmRldnN0dWRpby5sbG0udjEuVW5sb2FkTW9kZWxSZXNwb25zZSIcirUYGAoIbGxtLnN0b3ASCmxsbS51bmxvYWQYAxJqCghXYXRjaEpvYhIhLmRldnN0dWRpby5sbG0udjEuV2F0Y2hKb2JSZXF1ZXN0GiIuZGV2c3R1ZGlvLmxsbS52MS5XYXRjaEpvYlJlc3BvbnNlIhWKtRgRCg1sbG0ud2F0Y2hfam9iGAMwARJjCghMaXN0Sm9icxIhLmRldnN0dWRpby5sbG0udjEuTGlzdEpvYnNSZXF1ZXN0GiIuZGV2c3R1ZGlvLmxsbS52MS5MaXN0Sm9ic1Jlc3BvbnNlIhCKtRgMCghsbG0uam9icxgDEmwKCUNhbmNlbEpvYhIiLmRldnN0dWRpby5sbG0udjEuQ2FuY2VsSm9iUmVxdWVzdBojLmRldnN0dWRpby5sbG0udjEuQ2FuY2VsSm9iUmVzcG9uc2UiFoq1GBIKDmxsbS5jYW5jZWxfam9iGAMScgoKV2F0Y2hTdGF0cxIjLmRldnN0dWRpby5sbG0udjEuV2F0Y2hTdGF0c1JlcXVlc3QaJC5kZXZzdHVkaW8ubGxtLnYxLldhdGNoU3RhdHNSZXNwb25zZSIXirUYEwoPbGxtLndhdGNoX3N0YXRzGAIwAWIGcHJvdG8z", [file_devstudio_options_v1_options, file_google_protobuf_timestamp]);
 
 /**
  * One message of a conversation.
@@ -408,6 +408,126 @@ export const CompleteResponseSchema: GenMessage<CompleteResponse> = /*@__PURE__*
   messageDesc(file_devstudio_llm_v1_llm, 6);
 
 /**
+ * Request of Decide: messages or prompt, and options.
+ *
+ * @generated from message devstudio.llm.v1.DecideRequest
+ */
+export type DecideRequest = Message<"devstudio.llm.v1.DecideRequest"> & {
+  /**
+   * As in ChatRequest; it should say what the options are.
+   *
+   * @generated from field: repeated devstudio.llm.v1.ChatMessage messages = 1;
+   */
+  messages: ChatMessage[];
+
+  /**
+   * Short for one message of the person's.
+   *
+   * @generated from field: string prompt = 2;
+   */
+  prompt: string;
+
+  /**
+   * What may be answered: 2 to 64, each another, none empty.
+   *
+   * @generated from field: repeated string options = 3;
+   */
+  options: string[];
+
+  /**
+   * Model id or alias; the default model when empty.
+   *
+   * @generated from field: string model = 4;
+   */
+  model: string;
+};
+
+/**
+ * Describes the message devstudio.llm.v1.DecideRequest.
+ * Use `create(DecideRequestSchema)` to create a new message.
+ */
+export const DecideRequestSchema: GenMessage<DecideRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_llm_v1_llm, 7);
+
+/**
+ * How likely an option is.
+ *
+ * @generated from message devstudio.llm.v1.OptionProbability
+ */
+export type OptionProbability = Message<"devstudio.llm.v1.OptionProbability"> & {
+  /**
+   * The option.
+   *
+   * @generated from field: string option = 1;
+   */
+  option: string;
+
+  /**
+   * 0 to 1; those of all options are 1 together. That of an option is the product of its tokens' probabilities and of
+   * that of the answer's end behind it, in proportion to the others'.
+   *
+   * @generated from field: double probability = 2;
+   */
+  probability: number;
+};
+
+/**
+ * Describes the message devstudio.llm.v1.OptionProbability.
+ * Use `create(OptionProbabilitySchema)` to create a new message.
+ */
+export const OptionProbabilitySchema: GenMessage<OptionProbability> = /*@__PURE__*/
+  messageDesc(file_devstudio_llm_v1_llm, 8);
+
+/**
+ * Response of Decide.
+ *
+ * @generated from message devstudio.llm.v1.DecideResponse
+ */
+export type DecideResponse = Message<"devstudio.llm.v1.DecideResponse"> & {
+  /**
+   * The likeliest option.
+   *
+   * @generated from field: string choice = 1;
+   */
+  choice: string;
+
+  /**
+   * All of them, in the order of the request.
+   *
+   * @generated from field: repeated devstudio.llm.v1.OptionProbability options = 2;
+   */
+  options: OptionProbability[];
+
+  /**
+   * Tokens; the options' count as the prompt's.
+   *
+   * @generated from field: devstudio.llm.v1.Usage usage = 3;
+   */
+  usage?: Usage | undefined;
+
+  /**
+   * The call's id, as in the ledger.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+
+  /**
+   * The model.
+   *
+   * @generated from field: string model = 5;
+   */
+  model: string;
+};
+
+/**
+ * Describes the message devstudio.llm.v1.DecideResponse.
+ * Use `create(DecideResponseSchema)` to create a new message.
+ */
+export const DecideResponseSchema: GenMessage<DecideResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_llm_v1_llm, 9);
+
+/**
  * Request of Embed.
  *
  * @generated from message devstudio.llm.v1.EmbedRequest
@@ -440,7 +560,7 @@ export type EmbedRequest = Message<"devstudio.llm.v1.EmbedRequest"> & {
  * Use `create(EmbedRequestSchema)` to create a new message.
  */
 export const EmbedRequestSchema: GenMessage<EmbedRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 7);
+  messageDesc(file_devstudio_llm_v1_llm, 10);
 
 /**
  * A vector of length 1.
@@ -475,7 +595,7 @@ export type Embedding = Message<"devstudio.llm.v1.Embedding"> & {
  * Use `create(EmbeddingSchema)` to create a new message.
  */
 export const EmbeddingSchema: GenMessage<Embedding> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 8);
+  messageDesc(file_devstudio_llm_v1_llm, 11);
 
 /**
  * A token of an input.
@@ -503,7 +623,7 @@ export type EmbeddedToken = Message<"devstudio.llm.v1.EmbeddedToken"> & {
  * Use `create(EmbeddedTokenSchema)` to create a new message.
  */
 export const EmbeddedTokenSchema: GenMessage<EmbeddedToken> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 9);
+  messageDesc(file_devstudio_llm_v1_llm, 12);
 
 /**
  * Response of Embed.
@@ -552,7 +672,7 @@ export type EmbedResponse = Message<"devstudio.llm.v1.EmbedResponse"> & {
  * Use `create(EmbedResponseSchema)` to create a new message.
  */
 export const EmbedResponseSchema: GenMessage<EmbedResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 10);
+  messageDesc(file_devstudio_llm_v1_llm, 13);
 
 /**
  * Request of CountTokens: text, prompt or messages.
@@ -594,7 +714,7 @@ export type CountTokensRequest = Message<"devstudio.llm.v1.CountTokensRequest"> 
  * Use `create(CountTokensRequestSchema)` to create a new message.
  */
 export const CountTokensRequestSchema: GenMessage<CountTokensRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 11);
+  messageDesc(file_devstudio_llm_v1_llm, 14);
 
 /**
  * Response of CountTokens.
@@ -622,7 +742,7 @@ export type CountTokensResponse = Message<"devstudio.llm.v1.CountTokensResponse"
  * Use `create(CountTokensResponseSchema)` to create a new message.
  */
 export const CountTokensResponseSchema: GenMessage<CountTokensResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 12);
+  messageDesc(file_devstudio_llm_v1_llm, 15);
 
 /**
  * A model.
@@ -755,7 +875,7 @@ export type Model = Message<"devstudio.llm.v1.Model"> & {
  * Use `create(ModelSchema)` to create a new message.
  */
 export const ModelSchema: GenMessage<Model> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 13);
+  messageDesc(file_devstudio_llm_v1_llm, 16);
 
 /**
  * Request of ListModels.
@@ -770,7 +890,7 @@ export type ListModelsRequest = Message<"devstudio.llm.v1.ListModelsRequest"> & 
  * Use `create(ListModelsRequestSchema)` to create a new message.
  */
 export const ListModelsRequestSchema: GenMessage<ListModelsRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 14);
+  messageDesc(file_devstudio_llm_v1_llm, 17);
 
 /**
  * Response of ListModels.
@@ -791,7 +911,7 @@ export type ListModelsResponse = Message<"devstudio.llm.v1.ListModelsResponse"> 
  * Use `create(ListModelsResponseSchema)` to create a new message.
  */
 export const ListModelsResponseSchema: GenMessage<ListModelsResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 15);
+  messageDesc(file_devstudio_llm_v1_llm, 18);
 
 /**
  * Request of DownloadModel.
@@ -819,7 +939,7 @@ export type DownloadModelRequest = Message<"devstudio.llm.v1.DownloadModelReques
  * Use `create(DownloadModelRequestSchema)` to create a new message.
  */
 export const DownloadModelRequestSchema: GenMessage<DownloadModelRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 16);
+  messageDesc(file_devstudio_llm_v1_llm, 19);
 
 /**
  * Response of DownloadModel.
@@ -847,7 +967,7 @@ export type DownloadModelResponse = Message<"devstudio.llm.v1.DownloadModelRespo
  * Use `create(DownloadModelResponseSchema)` to create a new message.
  */
 export const DownloadModelResponseSchema: GenMessage<DownloadModelResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 17);
+  messageDesc(file_devstudio_llm_v1_llm, 20);
 
 /**
  * Request of LoadModel.
@@ -868,7 +988,7 @@ export type LoadModelRequest = Message<"devstudio.llm.v1.LoadModelRequest"> & {
  * Use `create(LoadModelRequestSchema)` to create a new message.
  */
 export const LoadModelRequestSchema: GenMessage<LoadModelRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 18);
+  messageDesc(file_devstudio_llm_v1_llm, 21);
 
 /**
  * Response of LoadModel.
@@ -896,7 +1016,7 @@ export type LoadModelResponse = Message<"devstudio.llm.v1.LoadModelResponse"> & 
  * Use `create(LoadModelResponseSchema)` to create a new message.
  */
 export const LoadModelResponseSchema: GenMessage<LoadModelResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 19);
+  messageDesc(file_devstudio_llm_v1_llm, 22);
 
 /**
  * Request of UnloadModel.
@@ -917,7 +1037,7 @@ export type UnloadModelRequest = Message<"devstudio.llm.v1.UnloadModelRequest"> 
  * Use `create(UnloadModelRequestSchema)` to create a new message.
  */
 export const UnloadModelRequestSchema: GenMessage<UnloadModelRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 20);
+  messageDesc(file_devstudio_llm_v1_llm, 23);
 
 /**
  * Response of UnloadModel.
@@ -945,7 +1065,7 @@ export type UnloadModelResponse = Message<"devstudio.llm.v1.UnloadModelResponse"
  * Use `create(UnloadModelResponseSchema)` to create a new message.
  */
 export const UnloadModelResponseSchema: GenMessage<UnloadModelResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 21);
+  messageDesc(file_devstudio_llm_v1_llm, 24);
 
 /**
  * Work that takes its time.
@@ -1043,7 +1163,7 @@ export type Job = Message<"devstudio.llm.v1.Job"> & {
  * Use `create(JobSchema)` to create a new message.
  */
 export const JobSchema: GenMessage<Job> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 22);
+  messageDesc(file_devstudio_llm_v1_llm, 25);
 
 /**
  * Request of WatchJob.
@@ -1064,7 +1184,7 @@ export type WatchJobRequest = Message<"devstudio.llm.v1.WatchJobRequest"> & {
  * Use `create(WatchJobRequestSchema)` to create a new message.
  */
 export const WatchJobRequestSchema: GenMessage<WatchJobRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 23);
+  messageDesc(file_devstudio_llm_v1_llm, 26);
 
 /**
  * Response of WatchJob.
@@ -1085,7 +1205,7 @@ export type WatchJobResponse = Message<"devstudio.llm.v1.WatchJobResponse"> & {
  * Use `create(WatchJobResponseSchema)` to create a new message.
  */
 export const WatchJobResponseSchema: GenMessage<WatchJobResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 24);
+  messageDesc(file_devstudio_llm_v1_llm, 27);
 
 /**
  * Request of ListJobs.
@@ -1100,7 +1220,7 @@ export type ListJobsRequest = Message<"devstudio.llm.v1.ListJobsRequest"> & {
  * Use `create(ListJobsRequestSchema)` to create a new message.
  */
 export const ListJobsRequestSchema: GenMessage<ListJobsRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 25);
+  messageDesc(file_devstudio_llm_v1_llm, 28);
 
 /**
  * Response of ListJobs.
@@ -1121,7 +1241,7 @@ export type ListJobsResponse = Message<"devstudio.llm.v1.ListJobsResponse"> & {
  * Use `create(ListJobsResponseSchema)` to create a new message.
  */
 export const ListJobsResponseSchema: GenMessage<ListJobsResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 26);
+  messageDesc(file_devstudio_llm_v1_llm, 29);
 
 /**
  * Request of CancelJob.
@@ -1142,7 +1262,7 @@ export type CancelJobRequest = Message<"devstudio.llm.v1.CancelJobRequest"> & {
  * Use `create(CancelJobRequestSchema)` to create a new message.
  */
 export const CancelJobRequestSchema: GenMessage<CancelJobRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 27);
+  messageDesc(file_devstudio_llm_v1_llm, 30);
 
 /**
  * Response of CancelJob.
@@ -1163,7 +1283,7 @@ export type CancelJobResponse = Message<"devstudio.llm.v1.CancelJobResponse"> & 
  * Use `create(CancelJobResponseSchema)` to create a new message.
  */
 export const CancelJobResponseSchema: GenMessage<CancelJobResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 28);
+  messageDesc(file_devstudio_llm_v1_llm, 31);
 
 /**
  * Request of WatchStats.
@@ -1178,7 +1298,7 @@ export type WatchStatsRequest = Message<"devstudio.llm.v1.WatchStatsRequest"> & 
  * Use `create(WatchStatsRequestSchema)` to create a new message.
  */
 export const WatchStatsRequestSchema: GenMessage<WatchStatsRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 29);
+  messageDesc(file_devstudio_llm_v1_llm, 32);
 
 /**
  * Response of WatchStats.
@@ -1241,7 +1361,7 @@ export type WatchStatsResponse = Message<"devstudio.llm.v1.WatchStatsResponse"> 
  * Use `create(WatchStatsResponseSchema)` to create a new message.
  */
 export const WatchStatsResponseSchema: GenMessage<WatchStatsResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 30);
+  messageDesc(file_devstudio_llm_v1_llm, 33);
 
 /**
  * Memory of a loaded model.
@@ -1269,7 +1389,7 @@ export type ModelMemory = Message<"devstudio.llm.v1.ModelMemory"> & {
  * Use `create(ModelMemorySchema)` to create a new message.
  */
 export const ModelMemorySchema: GenMessage<ModelMemory> = /*@__PURE__*/
-  messageDesc(file_devstudio_llm_v1_llm, 31);
+  messageDesc(file_devstudio_llm_v1_llm, 34);
 
 /**
  * Who speaks in a conversation.
@@ -1524,6 +1644,17 @@ export const LlmService: GenService<{
     methodKind: "unary";
     input: typeof CompleteRequestSchema;
     output: typeof CompleteResponseSchema;
+  },
+  /**
+   * Chooses among options: how likely the model would answer a conversation with each of them. Nothing is generated.
+   * Fails as Chat does.
+   *
+   * @generated from rpc devstudio.llm.v1.LlmService.Decide
+   */
+  decide: {
+    methodKind: "unary";
+    input: typeof DecideRequestSchema;
+    output: typeof DecideResponseSchema;
   },
   /**
    * Turns texts into vectors. Fails as Chat does, and with NOT_SUPPORTED (granularity TOKEN).
