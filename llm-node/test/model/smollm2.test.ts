@@ -44,6 +44,28 @@ describe("SmolLM2", {skip}, () => {
         assert.match(median?.last.text ?? "", /```/);
     });
 
+    it("writes eight answers of eight that fit their schema, at temperature 1", async () => {
+        const responseSchema = JSON.stringify({
+            oneOf: [
+                {type: "object", properties: {kind: {const: "write_file"}, path: {type: "string", minLength: 1, maxLength: 40}, text: {type: "string", maxLength: 120}}},
+                {type: "object", properties: {kind: {const: "run"}, argv: {type: "array", items: {type: "string", maxLength: 20}, minItems: 1, maxItems: 4}}},
+                {type: "object", properties: {kind: {const: "finish"}, summary: {type: "string", maxLength: 80}}},
+            ],
+        });
+        const kinds = [];
+        for (let seed = 0; seed < 8; seed++) {
+            const {last} = await mesh.whole({prompt: "You write code. Answer with the next action as JSON: write a file that adds two numbers in Python.", maxTokens: 300, temperature: 1, seed, responseSchema});
+            assert.equal(last.finishReason, "stop", last.text);
+            kinds.push((JSON.parse(last.text) as {kind: string}).kind);
+        }
+        assert.ok(kinds.every((kind) => ["write_file", "run", "finish"].includes(kind)), kinds.join());
+    });
+
+    it("chooses what is so rather than what is not", async () => {
+        const {choice, options} = await mesh.call("decide", {prompt: "What is the capital of France?", options: ["A banana.", "The capital of France is Paris."]}, dev);
+        assert.equal(choice, "The capital of France is Paris.", JSON.stringify(options));
+    });
+
     it("counts as its tokenizer does, and so does the ledger", async () => {
         const requestId = randomUUID();
         const {pieces, last} = await mesh.whole({prompt: "Sag etwas auf Deutsch, mit Umlauten und 🙂.", maxTokens: 60, temperature: 0.8, seed: 3}, dev, requestId);
