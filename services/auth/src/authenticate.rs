@@ -13,7 +13,7 @@ use crate::{
 /// Whom a credential stands for.
 pub(crate) struct Principal {
     pub user: UserRow,
-    pub key_id: Option<Uuid>,
+    pub key: Option<KeyRow>,
 }
 
 impl Auth {
@@ -33,7 +33,7 @@ impl Auth {
         if claims.tv != user.token_version {
             return Err(Error::TokenInvalid);
         }
-        Ok(Principal { user, key_id: None })
+        Ok(Principal { user, key: None })
     }
 
     async fn by_key(&self, text: &str) -> Result<Principal, Error> {
@@ -50,7 +50,7 @@ impl Auth {
         user.must_be_active()?;
         self.must_be_live(&key)?;
         self.store.key_used(&key, self.clock.now()).await?;
-        Ok(Principal { user, key_id: Some(key.id) })
+        Ok(Principal { user, key: Some(key) })
     }
 
     /// Confirms that somebody who was let in before may stay: nobody has blocked them, signed them out, or revoked the
@@ -69,11 +69,10 @@ impl Auth {
     pub(crate) async fn standing(&self, user_id: Uuid, key_id: Option<Uuid>) -> Result<Principal, Error> {
         let user = self.store.user(user_id).await?.ok_or(Error::TokenInvalid)?;
         user.must_be_active()?;
-        if let Some(id) = key_id {
-            let key = self.store.key(id, Some(user.id)).await?.ok_or(Error::KeyRevoked)?;
-            self.must_be_live(&key)?;
-        }
-        Ok(Principal { user, key_id })
+        let Some(id) = key_id else { return Ok(Principal { user, key: None }) };
+        let key = self.store.key(id, Some(user.id)).await?.ok_or(Error::KeyRevoked)?;
+        self.must_be_live(&key)?;
+        Ok(Principal { user, key: Some(key) })
     }
 
     /// Fails for a key that was revoked or has ended.

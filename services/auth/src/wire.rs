@@ -102,7 +102,8 @@ impl From<authenticate::Principal> for Principal {
             role: principal.user.role().into(),
             token_version: principal.user.token_version,
             email: principal.user.email,
-            key_id: principal.key_id.map(|id| id.to_string()),
+            ends_at: principal.key.as_ref().and_then(|key| key.expires_at).map(timestamp),
+            key_id: principal.key.map(|key| key.id.to_string()),
         }
     }
 }

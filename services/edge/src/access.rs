@@ -6,6 +6,7 @@ use std::{
 };
 
 use devstudio_kit::identity::Identity;
+use time::OffsetDateTime;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use uuid::Uuid;
 
@@ -16,6 +17,8 @@ pub struct Person {
     pub identity: Identity,
     /// The version of their access tokens: a later one means that they were signed out everywhere.
     pub token_version: i32,
+    /// When the key ends that they came by, where it does.
+    pub ends_at: Option<OffsetDateTime>,
 }
 
 /// The access of somebody who was let in. Clones are the same access.
@@ -117,7 +120,7 @@ pub mod tests {
     pub fn person(token_version: i32) -> Person {
         let (user_id, email) = (Uuid::from_u128(1), "someone@example.org".into());
         let identity = Identity { user_id, email, role: Role::Dev, key_id: None, request_id: Uuid::new_v4() };
-        Person { identity, token_version }
+        Person { identity, token_version, ends_at: None }
     }
 
     #[test]

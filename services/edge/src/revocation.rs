@@ -9,6 +9,7 @@ use std::{
 
 use devstudio_kit::{
     Fault, Mesh, Reason, Service,
+    clock::from_timestamp,
     identity::{Identity, Keyring, role_of},
     link::Link,
 };
@@ -17,6 +18,7 @@ use devstudio_proto::auth::v1::{
     WatchRevocationsResponse, auth_service_client::AuthServiceClient, watch_revocations_response::Revoked,
 };
 use futures::StreamExt as _;
+use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 use uuid::Uuid;
@@ -143,7 +145,7 @@ impl Revocations {
             key_id: None,
             request_id,
         };
-        Ok(Some(Person { identity, token_version: claims.tv }))
+        Ok(Some(Person { identity, token_version: claims.tv, ends_at: None }))
     }
 
     fn remember(&self, credential: String, person: &Person, epoch: u64) {
@@ -218,7 +220,11 @@ impl Revocations {
         let mut state = self.lock();
         state.last_beat = Some(Instant::now());
         match event {
-            None => {}
+            // A key that ends by itself is no news: it is looked for at every beat.
+            None => {
+                let now = OffsetDateTime::now_utc();
+                self.open.end(|person| person.ends_at.is_some_and(|end| end <= now));
+            }
             Some(Revoked::User(user)) => {
                 let Ok(id) = Uuid::parse_str(&user.user_id) else { return };
                 state.epoch += 1;
@@ -293,5 +299,6 @@ fn person_of(principal: Option<Principal>, request_id: Uuid) -> Result<Person, F
         key_id: principal.key_id.as_deref().map(Uuid::parse_str).transpose().map_err(|_| wrong())?,
         request_id,
     };
-    Ok(Person { identity, token_version: principal.token_version })
+    let ends_at = principal.ends_at.as_ref().and_then(from_timestamp);
+    Ok(Person { identity, token_version: principal.token_version, ends_at })
 }

@@ -91,6 +91,7 @@ async fn who_was_let_in_may_stay_until_something_of_it_is_lost() {
         house.authenticate(&made.key).await.expect("let in")
     };
     let (by_key, short) = (key("lasting", None).await, key("short", Some(ends)).await);
+    assert_eq!((by_key.ends_at, short.ends_at), (None, Some(ends)));
     for who in [&by_token, &by_key, &short] {
         stays(&house, who).await.expect("nothing is lost");
     }

@@ -145,7 +145,8 @@ async fn every_kind_of_work_stands_in_the_books_as_what_it_is() {
         let order = ReserveRequest { kind: kind.into(), ..order(3, 0) };
         let id: Uuid = order.request_id.parse().expect("a UUID");
         told(world.client().reserve(world.by(&person, order)).await).expect("no bound");
-        let row = told(world.client().settle(actual(id, 3, 0)).await).expect("it is open").row.expect("a row");
+        let row =
+            told(world.client().settle(actual(id, 3, 0)).await).expect("it is open").row.expect("a row");
         assert_eq!(row.kind(), kind);
         let recorded: String = sqlx::query_scalar("select method from llm_requests where request_id = $1")
             .bind(id)

@@ -8,7 +8,7 @@ use std::{
 
 use axum::{Router, body::Body, extract::State, response::Response, routing::post};
 use bytes::{BufMut as _, Bytes, BytesMut};
-use devstudio_kit::{Fault, Reason, identity::Keyring};
+use devstudio_kit::{Fault, Reason, clock::timestamp, identity::Keyring};
 use devstudio_proto::auth::v1::{
     AuthenticateRequest, AuthenticateResponse, ConfirmAccessRequest, ConfirmAccessResponse, Principal,
     RedeemTicketRequest, RedeemTicketResponse, RevokedUser, Role, WatchRevocationsResponse,
@@ -16,6 +16,7 @@ use devstudio_proto::auth::v1::{
 };
 use futures::{Stream, StreamExt as _};
 use http_body_util::{BodyExt as _, StreamBody};
+use time::OffsetDateTime;
 use tokio::sync::{Notify, broadcast, watch};
 use uuid::Uuid;
 
@@ -31,6 +32,8 @@ pub struct Auth {
     revoked: broadcast::Sender<Uuid>,
     /// The version of people's tokens where it is not 1; nobody's who is blocked.
     versions: Arc<Mutex<HashMap<Uuid, Option<i32>>>>,
+    /// When people's credentials end, where they do.
+    ends: Arc<Mutex<HashMap<Uuid, OffsetDateTime>>>,
     blind: watch::Sender<bool>,
     held: Arc<Mutex<Option<Arc<Held>>>>,
 }
@@ -45,8 +48,8 @@ pub struct Held {
 impl Auth {
     pub fn new(keys: Arc<Keyring>) -> Self {
         let (revoked, blind) = (broadcast::channel(16).0, watch::channel(false).0);
-        let (tickets, versions, held) = Default::default();
-        Self { keys, tickets, revoked, versions, blind, held }
+        let (tickets, versions, ends, held) = Default::default();
+        Self { keys, tickets, revoked, versions, ends, blind, held }
     }
 
     pub fn ticket(&self, user_id: Uuid, path: &str, origin: &str) -> String {
@@ -70,6 +73,11 @@ impl Auth {
         self.versions.lock().expect("no test failed").insert(user_id, Some(2));
     }
 
+    /// Gives a person a credential that ends.
+    pub fn ends(&self, user_id: Uuid, at: OffsetDateTime) {
+        self.ends.lock().expect("no test failed").insert(user_id, at);
+    }
+
     /// Ends the watch of revocations, and lets none begin until it sees again.
     pub async fn be_blind(&self) {
         self.blind.send_replace(true);
@@ -91,8 +99,9 @@ impl Auth {
     fn principal(&self, user_id: Uuid) -> Result<Option<Principal>, Reason> {
         let known = self.versions.lock().expect("no test failed").get(&user_id).copied();
         let token_version = known.unwrap_or(Some(1)).ok_or(Reason::UserDisabled)?;
+        let ends_at = self.ends.lock().expect("no test failed").get(&user_id).copied().map(timestamp);
         let (user_id, email) = (user_id.to_string(), "someone@example.org".into());
-        Ok(Some(Principal { user_id, email, role: Role::Dev.into(), key_id: None, token_version }))
+        Ok(Some(Principal { user_id, email, role: Role::Dev.into(), key_id: None, token_version, ends_at }))
     }
 
     pub fn router(self) -> Router {

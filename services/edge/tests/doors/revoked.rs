@@ -1,12 +1,16 @@
 //! Who has lost the access keeps nothing open, however it was lost: while somebody came in, or while nobody could tell.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use futures::SinkExt as _;
 use serde_json::json;
+use time::OffsetDateTime;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -82,6 +86,28 @@ async fn when_the_watch_stays_lost_auth_is_asked_who_may_go_on() {
     house.auth.be_blind().await;
     house.auth.block(blocked);
     assert_eq!(closed(&mut gone).await.0, 4401);
+    answers(&mut stays).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_on_by_a_credential_that_ends_ends_with_it_within_a_second() {
+    let house = house().await;
+    let (ends, lasts) = (Uuid::new_v4(), Uuid::new_v4());
+    let end = OffsetDateTime::now_utc() + Duration::from_secs(3);
+    house.auth.ends(ends, end);
+    let mut terminal = house.terminal(ends, ECHO).await;
+    json(&mut terminal).await;
+    let ticket = house.auth.ticket(ends, "/stream/rpc", &house.url());
+    let origin = [("origin", house.url())];
+    let mut gone = house.socket(&format!("/stream/rpc?ticket={ticket}"), &origin).await.expect("it opens");
+    let mut stays = house.calls(lasts).await;
+    echoes(&mut terminal).await;
+    answers(&mut gone).await;
+    for socket in [&mut terminal, &mut gone] {
+        assert_eq!(closed(socket).await.0, 4401);
+    }
+    let late = OffsetDateTime::now_utc() - end;
+    assert!(late.is_positive() && late < Duration::from_secs(1), "{late}");
     answers(&mut stays).await;
 }
 
