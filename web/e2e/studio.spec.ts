@@ -246,6 +246,15 @@ describe.skipIf(server.real)("the Studio", () => {
     await page.getByRole("radio", { name: "ERROR" }).click();
     await page.waitForURL(/level=error/);
     await page.getByText(/Nothing fits this filter/).waitFor();
+    await page.getByRole("button", { name: /^Services: billing$/ }).click();
+    const service = (name: string) => page.getByRole("menuitemcheckbox", { name });
+    const left = async () => (await service("edge").getByText("edge").boundingBox())?.x;
+    const before = await left();
+    await service("edge").click();
+    await service("billing").click();
+    await page.waitForURL(/services=edge(&|$)/);
+    expect(await service("edge").getAttribute("aria-checked")).toBe("true");
+    expect(await left()).toBe(before);
     await close();
   });
 

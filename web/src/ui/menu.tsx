@@ -62,5 +62,15 @@ export function MenuChoice({ label, value, options, onChange }: { label: string;
   );
 }
 
+/** An entry that is in or out, of which several may be in: the menu stays open. */
+export function MenuCheck({ checked, onChange, children }: { checked: boolean; onChange: (checked: boolean) => void; children: ReactNode }) {
+  return (
+    <DropdownMenu.CheckboxItem checked={checked} onCheckedChange={onChange} onSelect={(event) => event.preventDefault()} className={itemClass}>
+      <span className="flex w-4 justify-center"><DropdownMenu.ItemIndicator><Check size={14} aria-hidden /></DropdownMenu.ItemIndicator></span>
+      {children}
+    </DropdownMenu.CheckboxItem>
+  );
+}
+
 export const MenuLine = () => <DropdownMenu.Separator className="my-1 h-px bg-line" />;
 export const MenuNote = ({ children }: { children: ReactNode }) => <div className="px-2.5 py-2 text-xs text-fg-3">{children}</div>;

@@ -1,5 +1,5 @@
 // The Logs tab: what happens now, with filters, a histogram, and the details of a line.
-import { ArrowDown, Check, Download, ListFilter, Pause, Play } from "lucide-react";
+import { ArrowDown, Download, ListFilter, Pause, Play } from "lucide-react";
 import { createClient } from "@connectrpc/connect";
 import { useDeferredValue, useEffect, useMemo, useRef, useState, useSyncExternalStore, type ReactNode } from "react";
 import { readEdgeJson } from "../../api/edgejson";
@@ -17,7 +17,7 @@ import { FaultPane } from "../../ui/fault";
 import { SearchInput } from "../../ui/field";
 import { Dialog } from "../../ui/dialog";
 import { useNarrow, usePhone } from "../../ui/media";
-import { Menu, MenuItem } from "../../ui/menu";
+import { Menu, MenuCheck } from "../../ui/menu";
 import { Panes } from "../../ui/panes";
 import { Segmented } from "../../ui/segmented";
 import { Waiting } from "../../ui/tag";
@@ -144,7 +144,7 @@ function Bar({ filter, paused, onPause, onSave, children }: { filter: Filter; pa
         label={m.services()}
         trigger={<Button aria-label={`${m.services()}: ${chosenServices}`}><ListFilter size={15} aria-hidden /><span className="phone-hidden">{chosenServices}</span></Button>}
       >
-        {services.map((service) => <MenuItem key={service} {...(filter.services.includes(service) ? { icon: Check } : {})} onSelect={() => toggle(service)}><ServiceDot service={service} /> {service}</MenuItem>)}
+        {services.map((service) => <MenuCheck key={service} checked={filter.services.includes(service)} onChange={() => toggle(service)}><ServiceDot service={service} /> {service}</MenuCheck>)}
       </Menu>
       <span className="flex-1" />
       {children}
