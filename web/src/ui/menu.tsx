@@ -67,7 +67,7 @@ export function MenuCheck({ checked, onChange, children }: { checked: boolean; o
   return (
     <DropdownMenu.CheckboxItem checked={checked} onCheckedChange={onChange} onSelect={(event) => event.preventDefault()} className={itemClass}>
       <span className="flex w-4 justify-center"><DropdownMenu.ItemIndicator><Check size={14} aria-hidden /></DropdownMenu.ItemIndicator></span>
-      {children}
+      <span className="flex items-center gap-2">{children}</span>
     </DropdownMenu.CheckboxItem>
   );
 }
