@@ -56,6 +56,12 @@ async fn to_first_output(engine: &dyn Engine, job: &Job) -> Duration {
             }
             ended = &mut run => {
                 ended.expect("it runs");
+                // What it said last may have come in the very turn in which it ended.
+                while let Ok(event) = events.try_recv() {
+                    if matches!(event, Event::Output { .. }) {
+                        first.get_or_insert_with(|| began.elapsed());
+                    }
+                }
                 return first.expect("it said something");
             }
         }
@@ -65,7 +71,8 @@ async fn to_first_output(engine: &dyn Engine, job: &Job) -> Duration {
 /// A program of the host from its start to its first output.
 fn bare(command: &mut Command) -> Duration {
     let began = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
     let mut first = [0u8; 1];
     child.stdout.take().expect("its output").read_exact(&mut first).expect("it says something");
     let took = began.elapsed();
