@@ -86,8 +86,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
     println!("{}  {}", built.tag, built.digest);
     println!("{} files, {:.1} MiB, in {file}", built.files, built.layer_bytes as f64 / f64::from(1 << 20));
     println!("\nLoad it:  msb load --input {file}");
-    println!("Use it:   DEVSTUDIO_MICRO_IMAGE_{name}={} devstudio up", built.tag);
-    println!("`msb image list` shows it under the same digest.");
+    println!("Use it:   DEVSTUDIO_MICRO_IMAGE_{name}={}@{} devstudio up", built.tag, built.digest);
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use microsandbox::{
-    ExecEvent, Sandbox,
+    ExecEvent, Image, Sandbox,
     sandbox::{DeploymentProfile, PullPolicy, SecurityProfile},
 };
 use serde_json::Value;
@@ -32,7 +32,8 @@ const MIB: u64 = 1024 * 1024;
 const MOST_MEMORY_MIB: u64 = 512;
 /// How long a machine may take to boot.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Images by runtime; loaded beforehand, never fetched by a run.
+/// Images by runtime; loaded beforehand, never fetched by a run. What a person names as name@sha256:… is that image by
+/// its digest, whatever it is called here.
 const IMAGES: [(&str, &str, &str); 2] = [
     ("python", "DEVSTUDIO_MICRO_IMAGE_PYTHON", "python:3.12-slim"),
     ("node", "DEVSTUDIO_MICRO_IMAGE_NODE", "node:20-slim"),
@@ -79,11 +80,22 @@ impl Vm {
         "microsandbox 0.7.11".to_owned()
     }
 
-    /// The image of a runtime.
+    /// The image of a runtime, as it was named.
     pub fn image_of(&self, runtime: &str) -> String {
         let known = IMAGES.iter().find(|(name, _, _)| *name == runtime);
         known.map_or_else(String::new, |(_, variable, usual)| {
             std::env::var(variable).unwrap_or_else(|_| (*usual).to_owned())
+        })
+    }
+
+    /// What the image of a runtime is called here.
+    async fn reference(&self, runtime: &str) -> Result<String, SandboxError> {
+        let image = self.image_of(runtime);
+        let Some((_, digest)) = image.split_once('@') else { return Ok(image) };
+        let here = Image::list().await.map_err(|error| SandboxError::Internal(error.to_string()))?;
+        let found = here.iter().find(|one| one.manifest_digest() == Some(digest));
+        found.map(|one| one.reference().to_owned()).ok_or_else(|| SandboxError::EngineDisabled {
+            remedy: format!("no image here has the digest {digest}: load it with `msb load --input FILE`"),
         })
     }
 
@@ -125,7 +137,7 @@ impl Vm {
     async fn boot(&self, id: &str, job: &Job, work: &Path) -> Result<Sandbox, SandboxError> {
         let memory_mib = (job.memory_bytes / MIB).clamp(128, MOST_MEMORY_MIB) as u32;
         Sandbox::builder(id)
-            .image(self.image_of(&job.runtime).as_str())
+            .image(self.reference(&job.runtime).await?.as_str())
             .pull_policy(PullPolicy::Never)
             .cpus(1)
             .memory(memory_mib)
