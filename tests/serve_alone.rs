@@ -61,6 +61,7 @@ pub async fn edge(house: &House, env: &[(&str, &str)]) -> Served {
         format!("--link-billing={}", link("core")),
         format!("--link-sandbox={}", link("sandbox")),
         format!("--link-llm={}", link("llm")),
+        format!("--link-agent={}", link("core")),
     ];
     let served =
         Served { url: format!("http://127.0.0.1:{port}"), child: serve(house, &["edge"], &args, env) };
@@ -108,7 +109,7 @@ async fn an_edge_alone_says_who_is_missing_and_answers_503() {
 #[tokio::test]
 async fn services_start_without_their_database_and_say_that_they_do_not_serve() {
     let house = House::shared().await;
-    for service in ["auth", "billing", "sandbox"] {
+    for service in ["auth", "billing", "sandbox", "agent"] {
         let port = free_port();
         let args = [format!("--mesh-listen=127.0.0.1:{port}")];
         let nowhere = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")];

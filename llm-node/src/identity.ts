@@ -11,7 +11,7 @@ import {Fault} from "./fault.js";
 import {Reason} from "./gen/devstudio/errors/v1/reason_pb.js";
 
 const audience = "devstudio:mesh";
-const services = ["auth", "billing", "sandbox", "edge", "llm"];
+const services = ["auth", "billing", "sandbox", "agent", "edge", "llm"];
 const identityIssuers = ["edge", "auth"];
 const lifeSeconds = 60;
 const clockToleranceSeconds = 5;

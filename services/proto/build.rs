@@ -7,7 +7,7 @@ use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 14] = [
     "devstudio/options/v1/options.proto",
     "devstudio/errors/v1/reason.proto",
     "devstudio/auth/v1/auth.proto",
@@ -20,6 +20,8 @@ const FILES: [&str; 12] = [
     "devstudio/sandbox/v1/terminal.proto",
     "devstudio/sandbox/v1/archive.proto",
     "devstudio/llm/v1/llm.proto",
+    "devstudio/agent/v1/action.proto",
+    "devstudio/agent/v1/agent.proto",
 ];
 
 fn main() {

@@ -1,5 +1,6 @@
 //! Whom a credential stands for: an access token or an API key, checked against the database for the edge.
 
+use devstudio_kit::identity::{Identity, Task};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
@@ -73,6 +74,22 @@ impl Auth {
         let key = self.store.key(id, Some(user.id)).await?.ok_or(Error::KeyRevoked)?;
         self.must_be_live(&key)?;
         Ok(Principal { user, key: Some(key) })
+    }
+
+    /// The identity token of one step of an agent's task. A task outlives the sign-in that gave it, but not the
+    /// person's right to be here, nor the key that it was given by.
+    pub async fn act_for_task(
+        &self,
+        user_id: Uuid,
+        key_id: Option<Uuid>,
+        task: Task,
+        request_id: Uuid,
+    ) -> Result<String, Error> {
+        let Principal { user, key } = self.standing(user_id, key_id).await?;
+        let (role, key_id) = (user.role(), key.map(|key| key.id));
+        let identity =
+            Identity { user_id: user.id, email: user.email, role, key_id, request_id, task: Some(task) };
+        Ok(self.mesh.keys().mint_identity(&identity)?)
     }
 
     /// Fails for a key that was revoked or has ended.

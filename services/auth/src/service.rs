@@ -2,7 +2,11 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use devstudio_kit::{Caller, clock::timestamp, identity::REFRESH_TOKEN_HEADER};
+use devstudio_kit::{
+    Caller, Fault, Reason, Service,
+    clock::timestamp,
+    identity::{REFRESH_TOKEN_HEADER, Task},
+};
 use devstudio_proto::auth::v1::{auth_service_server::AuthService, *};
 use futures::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
@@ -176,6 +180,19 @@ impl AuthService for AuthGrpc {
         let key_id = key_id.map(|id| wire::id(&id, "/keyId")).transpose()?;
         self.0.confirm_access(wire::id(&user_id, "/userId")?, key_id, token_version).await?;
         Ok(Response::new(ConfirmAccessResponse {}))
+    }
+
+    async fn act_for_task(&self, request: Request<ActForTaskRequest>) -> Answer<ActForTaskResponse> {
+        if Caller::of(&request)?.service != Service::Agent {
+            return Err(Fault::new(Reason::RoleRequired, "this is for the service of agents only").into());
+        }
+        let message = request.into_inner();
+        let key_id = message.key_id.map(|id| wire::id(&id, "/keyId")).transpose()?;
+        let task = Task { id: wire::id(&message.task_id, "/taskId")?, agent_id: message.agent_id };
+        let request_id = wire::id(&message.request_id, "/requestId")?;
+        let user_id = wire::id(&message.user_id, "/userId")?;
+        let identity_token = self.0.act_for_task(user_id, key_id, task, request_id).await?;
+        Ok(Response::new(ActForTaskResponse { identity_token }))
     }
 
     type WatchRevocationsStream =

@@ -1,6 +1,9 @@
 //! Reserve: takes the prompt and the first block from every budget that applies, or from none.
 
-use devstudio_kit::{clock::Clock, identity::Identity};
+use devstudio_kit::{
+    clock::Clock,
+    identity::{Identity, Task},
+};
 use devstudio_proto::billing::v1::{Kind, ReserveRequest};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -20,6 +23,7 @@ pub(crate) struct Order {
     pub request_id: Uuid,
     pub user_id: Uuid,
     pub key_id: Option<Uuid>,
+    pub task: Option<Task>,
     pub model_id: String,
     pub kind: Kind,
     pub prompt_tokens: i64,
@@ -44,6 +48,7 @@ impl Order {
             request_id: request_id(&request.request_id)?,
             user_id: person.user_id,
             key_id: person.key_id,
+            task: person.task.clone(),
             model_id: request.model_id,
             kind,
             prompt_tokens: request.prompt_tokens.into(),

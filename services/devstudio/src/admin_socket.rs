@@ -81,6 +81,7 @@ async fn sent(
         role: Role::Admin,
         key_id: None,
         request_id: Uuid::new_v4(),
+        task: None,
     };
     let token = mesh.keys().mint_identity(&identity)?;
     let header =

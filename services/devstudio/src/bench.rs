@@ -108,6 +108,7 @@ impl Direct {
             role: Role::Admin,
             key_id: None,
             request_id: Uuid::now_v7(),
+            task: None,
         })?;
         let channel = link::channel(&Address::Unix(paths.socket("core"))).map_err(anyhow::Error::msg)?;
         Ok(Self { client: AuthServiceClient::new(channel), keys, identity })

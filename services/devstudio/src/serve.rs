@@ -63,6 +63,9 @@ pub struct Args {
     /// Where llm-node is.
     #[arg(long, env = "DEVSTUDIO_LINK_LLM", value_name = "ADDR")]
     pub link_llm: Option<Address>,
+    /// Where the agents are, if not here.
+    #[arg(long, env = "DEVSTUDIO_LINK_AGENT", value_name = "ADDR")]
+    pub link_agent: Option<Address>,
     /// Folder of the keys: <service>.key of these services, and public/<service>.pem of all. The folder keys of the
     /// data folder when left out.
     #[arg(long, env = "DEVSTUDIO_KEYS_DIR", value_name = "DIR")]
@@ -85,6 +88,9 @@ pub struct Args {
     /// Settings of the Sandbox.
     #[command(flatten, next_help_heading = "Sandbox")]
     pub sandbox: devstudio_sandbox::Config,
+    /// Settings of the agents.
+    #[command(flatten, next_help_heading = "Agent")]
+    pub agent: devstudio_agent::Config,
     /// Settings of the edge.
     #[command(flatten, next_help_heading = "Edge")]
     pub edge: devstudio_edge::Config,
@@ -99,6 +105,8 @@ pub enum Local {
     Billing,
     /// Workspaces and engines.
     Sandbox,
+    /// Agents and their tasks.
+    Agent,
     /// The one door, and the Studio's files.
     Edge,
 }
@@ -109,6 +117,7 @@ impl From<Local> for Service {
             Local::Auth => Self::Auth,
             Local::Billing => Self::Billing,
             Local::Sandbox => Self::Sandbox,
+            Local::Agent => Self::Agent,
             Local::Edge => Self::Edge,
         }
     }
@@ -130,6 +139,7 @@ pub async fn run(args: Args, paths: &Paths, telemetry: &telemetry::Config) -> an
         (Service::Billing, &args.link_billing),
         (Service::Sandbox, &args.link_sandbox),
         (Service::Llm, &args.link_llm),
+        (Service::Agent, &args.link_agent),
     ];
     for (service, address) in links {
         if let (false, Some(address)) = (own.contains(&service), address) {
@@ -250,6 +260,11 @@ async fn service_routes(
             let (data_dir, stop, endings) = (paths.data.clone(), stop.clone(), endings.clone());
             let deps = devstudio_sandbox::Deps { pool, clock, config, log, data_dir, stop, endings };
             devstudio_sandbox::routes(deps).await.context("start the sandbox")?
+        }
+        Service::Agent => {
+            let (config, log) = (args.agent.clone(), Some(Log::start(service, &mesh)));
+            let (stop, endings) = (stop.clone(), endings.clone());
+            devstudio_agent::routes(devstudio_agent::Deps { pool, mesh, clock, config, log, stop, endings })
         }
         Service::Edge | Service::Llm => Routes::default(),
     })

@@ -174,9 +174,10 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// The edge, Auth and Billing.
+    /// The edge, Auth, Billing and the agents.
     fn core(&self, database_url: &str) -> Child {
-        let mut args = vec!["serve".into(), "auth".into(), "billing".into(), "edge".into()];
+        let mut args: Vec<OsString> =
+            ["serve", "auth", "billing", "agent", "edge"].map(OsString::from).into();
         args.extend(["--link-sandbox".into(), self.address("sandbox").to_string().into()]);
         args.extend(["--link-llm".into(), self.address("llm").to_string().into()]);
         args.extend(["--listen".into(), self.listen.to_string().into()]);

@@ -119,7 +119,14 @@ pub mod tests {
     /// Somebody, with tokens of a version.
     pub fn person(token_version: i32) -> Person {
         let (user_id, email) = (Uuid::from_u128(1), "someone@example.org".into());
-        let identity = Identity { user_id, email, role: Role::Dev, key_id: None, request_id: Uuid::new_v4() };
+        let identity = Identity {
+            user_id,
+            email,
+            role: Role::Dev,
+            key_id: None,
+            request_id: Uuid::new_v4(),
+            task: None,
+        };
         Person { identity, token_version, ends_at: None }
     }
 

@@ -14,7 +14,8 @@ use tonic_health::{
 
 use crate::reply;
 
-const BEHIND: [Service; 4] = [Service::Auth, Service::Billing, Service::Sandbox, Service::Llm];
+const BEHIND: [Service; 5] =
+    [Service::Auth, Service::Billing, Service::Sandbox, Service::Llm, Service::Agent];
 
 /// `GET /healthz`: the edge itself answers.
 pub async fn healthz() -> Response<Body> {

@@ -144,6 +144,7 @@ impl Revocations {
             role: role_of(&claims.role).unwrap_or(Role::Dev),
             key_id: None,
             request_id,
+            task: None,
         };
         Ok(Some(Person { identity, token_version: claims.tv, ends_at: None }))
     }
@@ -298,6 +299,7 @@ fn person_of(principal: Option<Principal>, request_id: Uuid) -> Result<Person, F
         email: principal.email,
         key_id: principal.key_id.as_deref().map(Uuid::parse_str).transpose().map_err(|_| wrong())?,
         request_id,
+        task: None,
     };
     let ends_at = principal.ends_at.as_ref().and_then(from_timestamp);
     Ok(Person { identity, token_version: principal.token_version, ends_at })

@@ -39,6 +39,17 @@ pub struct Identity {
     pub key_id: Option<Uuid>,
     /// The request.
     pub request_id: Uuid,
+    /// The agent's task that acts in the person's name; nothing where the person is there.
+    pub task: Option<Task>,
+}
+
+/// An agent's task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// The task.
+    pub id: Uuid,
+    /// The agent that works on it.
+    pub agent_id: String,
 }
 
 impl Identity {

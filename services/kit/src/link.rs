@@ -36,13 +36,16 @@ pub enum Service {
     Sandbox,
     /// Models.
     Llm,
+    /// Agents, their tasks and chains.
+    Agent,
     /// The door.
     Edge,
 }
 
 impl Service {
     /// All services.
-    pub const ALL: [Service; 5] = [Self::Auth, Self::Billing, Self::Sandbox, Self::Llm, Self::Edge];
+    pub const ALL: [Service; 6] =
+        [Self::Auth, Self::Billing, Self::Sandbox, Self::Llm, Self::Agent, Self::Edge];
 
     /// The name in tokens, files and flags.
     pub fn name(self) -> &'static str {
@@ -51,6 +54,7 @@ impl Service {
             Self::Billing => "billing",
             Self::Sandbox => "sandbox",
             Self::Llm => "llm",
+            Self::Agent => "agent",
             Self::Edge => "edge",
         }
     }

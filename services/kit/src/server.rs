@@ -94,6 +94,9 @@ where
                 Ok(caller) => {
                     if let Some(person) = &caller.identity {
                         Span::current().record("user_id", field::display(person.user_id));
+                        if let Some(task) = &person.task {
+                            Span::current().record("agent_id", &*task.agent_id);
+                        }
                     }
                     request.extensions_mut().insert(caller);
                     let answer = AssertUnwindSafe(inner.call(request)).catch_unwind();

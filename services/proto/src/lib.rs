@@ -52,6 +52,15 @@ pub mod llm {
     }
 }
 
+/// Agents and their tasks.
+pub mod agent {
+    /// Version 1.
+    #[allow(missing_docs, clippy::all, clippy::large_futures)]
+    pub mod v1 {
+        tonic::include_proto!("devstudio.agent.v1");
+    }
+}
+
 pub use errors::v1::Reason;
 
 /// The encoded `FileDescriptorSet` of the whole contract, imports and comments included.

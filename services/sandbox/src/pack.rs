@@ -101,6 +101,7 @@ pub fn request(message: proto::RunExecRequest) -> Result<Request, Fault> {
         function: message.function,
         fencing_token: message.fencing_token,
         keep_stdin_open: message.keep_stdin_open,
+        exec_id: optional_id(&message.exec_id, "/execId")?,
         ops,
     })
 }
@@ -149,6 +150,7 @@ fn stored_request(value: serde_json::Value) -> Option<proto::RunExecRequest> {
         function: stored.function,
         ops: stored.ops.into_iter().map(unpack_op).collect(),
         keep_stdin_open: stored.keep_stdin_open,
+        exec_id: String::new(),
     })
 }
 

@@ -6,7 +6,7 @@ pub mod queue;
 mod request;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -30,7 +30,10 @@ use crate::{
         dialer::Dialer,
         pump::{Feed, Stream},
     },
-    store::{Store, runs::NewRun},
+    store::{
+        Store,
+        runs::{NewRun, StoredRun},
+    },
     tree::{Synced, Trees},
 };
 
@@ -104,10 +107,10 @@ impl Finished {
     }
 }
 
-/// A run that goes on. Dropping it cancels the run.
+/// A run that goes on. Dropping it cancels the run, but not one whose id its caller chose.
 pub struct Ongoing {
     finished: oneshot::Receiver<Result<Finished, SandboxError>>,
-    _cancel: DropGuard,
+    _cancel: Option<DropGuard>,
 }
 
 impl Ongoing {
@@ -154,6 +157,8 @@ struct Live {
     user_id: Uuid,
     workspace_id: Option<Uuid>,
     cancel: CancellationToken,
+    /// Cancelled when it has ended.
+    ended: CancellationToken,
     /// Where its input goes, while that is open.
     input: Option<mpsc::Sender<Bytes>>,
     /// Reaches its ports, once it has started.
@@ -251,6 +256,28 @@ impl Dispatcher {
         .collect()
     }
 
+    /// What came of a run that was asked for before under an id of the caller's, once it has ended; nothing where there
+    /// was none.
+    pub async fn asked_before(
+        &self,
+        user_id: Uuid,
+        exec_id: Uuid,
+    ) -> Result<Option<StoredRun>, SandboxError> {
+        let goes_on = self.running().get(&exec_id).map(|live| (live.user_id, live.ended.clone()));
+        match goes_on {
+            Some((owner, ended)) if owner == user_id => ended.cancelled().await,
+            Some(_) => return Err(SandboxError::AlreadyExists { what: "the run".to_owned() }),
+            None => {}
+        }
+        match self.store().run(user_id, exec_id).await {
+            Err(SandboxError::NotFound { .. }) => Ok(None),
+            Ok(run) if run.ended.is_none() => {
+                Err(SandboxError::State { why: "the run was not here, and is not known to have ended yet" })
+            }
+            found => found.map(Some),
+        }
+    }
+
     /// Checks a request and starts its run. What happens goes to `watcher`, where there is one.
     pub async fn start(
         &self,
@@ -287,8 +314,13 @@ impl Dispatcher {
             input
         });
         let workspace_id = job.workspace_id;
-        let live = Live { user_id, workspace_id, cancel: cancel.clone(), input, dialer: None };
-        self.running().insert(job.exec_id, live);
+        let ended = CancellationToken::new();
+        let live =
+            Live { user_id, workspace_id, cancel: cancel.clone(), ended: ended.clone(), input, dialer: None };
+        match self.running().entry(job.exec_id) {
+            Entry::Occupied(_) => return Err(SandboxError::AlreadyExists { what: "the run".to_owned() }),
+            Entry::Vacant(place) => drop(place.insert(live)),
+        }
         let span = tracing::info_span!(
             "run",
             engine_type = engine.info().engine,
@@ -301,11 +333,13 @@ impl Dispatcher {
         let task = async move {
             let result = this.work(&*engine, job, started, watcher).await;
             this.running().remove(&exec_id);
+            ended.cancel();
             // Whoever asked may have gone.
             let _ = tell.send(result);
         };
         tokio::spawn(task.instrument(span));
-        Ok(Ongoing { finished, _cancel: cancel.drop_guard() })
+        let bound = request.exec_id.is_none();
+        Ok(Ongoing { finished, _cancel: bound.then(|| cancel.drop_guard()) })
     }
 
     /// The whole life of a run.

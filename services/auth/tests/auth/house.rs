@@ -189,7 +189,14 @@ impl House {
 }
 
 pub fn identity(user_id: Uuid, role: Role) -> Identity {
-    Identity { user_id, email: "p@house.test".into(), role, key_id: None, request_id: Uuid::new_v4() }
+    Identity {
+        user_id,
+        email: "p@house.test".into(),
+        role,
+        key_id: None,
+        request_id: Uuid::new_v4(),
+        task: None,
+    }
 }
 
 pub fn reason(status: Status) -> Reason {

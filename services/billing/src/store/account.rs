@@ -52,6 +52,8 @@ struct SettledRow {
     ttft_ms: i64,
     total_ms: i64,
     created_at: OffsetDateTime,
+    task_id: Option<Uuid>,
+    agent_id: Option<String>,
 }
 
 impl DenialRow {
@@ -87,6 +89,8 @@ impl From<SettledRow> for Settled {
                 created_at: Some(timestamp(row.created_at)),
                 ttft_ms: small(row.ttft_ms),
                 total_ms: small(row.total_ms),
+                task_id: row.task_id.map(|id| id.to_string()),
+                agent_id: row.agent_id,
             },
         }
     }
@@ -104,7 +108,7 @@ impl Store {
     ) -> Result<HashMap<Uuid, Denial>, sqlx::Error> {
         let rows: Vec<DenialRow> = sqlx::query_as(
             "select request_id, outcome, scope, monthly_limit, granted, used, reserved
-               from billing_reserve($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+               from billing_reserve($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         )
         .bind(now)
         .bind(lease_until)
@@ -118,6 +122,8 @@ impl Store {
         .bind(column(orders, |order| order.prompt_tokens))
         .bind(column(orders, |order| order.completion_tokens))
         .bind(column(orders, |order| order.settings.clone()))
+        .bind(column(orders, |order| order.task.as_ref().map(|task| task.id)))
+        .bind(column(orders, |order| order.task.as_ref().map(|task| task.agent_id.clone())))
         .fetch_all(&self.pool)
         .await?;
         let asked: HashMap<Uuid, i64> =

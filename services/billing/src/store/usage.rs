@@ -51,6 +51,8 @@ struct Row {
     created_at: OffsetDateTime,
     ttft_ms: i64,
     total_ms: i64,
+    task_id: Option<Uuid>,
+    agent_id: Option<String>,
 }
 
 impl From<Row> for (Cursor, UsageRow) {
@@ -69,6 +71,8 @@ impl From<Row> for (Cursor, UsageRow) {
             created_at: Some(timestamp(row.created_at)),
             ttft_ms: small(row.ttft_ms),
             total_ms: small(row.total_ms),
+            task_id: row.task_id.map(|id| id.to_string()),
+            agent_id: row.agent_id,
         };
         (cursor, row)
     }
@@ -83,6 +87,8 @@ impl Store {
             GroupBy::Model => Some("model"),
             GroupBy::User => Some("user"),
             GroupBy::Key => Some("key"),
+            GroupBy::Agent => Some("agent"),
+            GroupBy::Task => Some("task"),
         };
         let rows: Vec<SumRow> = sqlx::query_as(
             "select grouping(name) = 1 as is_total, name, count(*) as requests,
@@ -94,7 +100,9 @@ impl Store {
                  select case $4 when 'day' then to_char(created_at at time zone 'UTC', 'YYYY-MM-DD')
                                 when 'model' then model_id
                                 when 'user' then user_id::text
-                                when 'key' then coalesce(api_key_id::text, '') end as name,
+                                when 'key' then coalesce(api_key_id::text, '')
+                                when 'agent' then coalesce(agent_id, '')
+                                when 'task' then coalesce(task_id::text, '') end as name,
                         prompt_tokens, completion_tokens, cached_tokens, total_ms
                    from token_usage
                   where created_at >= $1 and ($2::timestamptz is null or created_at < $2)
@@ -128,7 +136,7 @@ impl Store {
         let (at, id) = after.map(|cursor| (cursor.at, cursor.id)).unzip();
         let rows: Vec<Row> = sqlx::query_as(
             "select id, request_id, user_id, api_key_id, model_id, prompt_tokens, completion_tokens, cached_tokens,
-                    kind, status, created_at, ttft_ms, total_ms
+                    kind, status, created_at, ttft_ms, total_ms, task_id, agent_id
                from token_usage
               where ($1::uuid is null or user_id = $1)
                 and ($2::timestamptz is null or (created_at, id) < ($2, $3::bigint))

@@ -119,6 +119,7 @@ impl World {
             role: person.role,
             key_id: person.key,
             request_id: Uuid::new_v4(),
+            task: None,
         };
         let token = self.keys.mint_identity(&identity).expect("the edge's key is here");
         let mut request = Request::new(message);

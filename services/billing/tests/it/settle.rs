@@ -38,6 +38,8 @@ async fn a_settle_writes_usage_ledger_sums_and_the_record_of_the_request() {
         created_at: Some(timestamp(NOON)),
         ttft_ms: 5,
         total_ms: 50,
+        task_id: None,
+        agent_id: None,
     };
     assert_eq!(answer.row, Some(row));
     let record: (String, String, Option<String>, Option<Uuid>) =

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Identity, LEEWAY_SECONDS,
+    Identity, LEEWAY_SECONDS, Task,
     keys::{Keyring, expired, invalid, lock, unix_now, validation},
     role_name, role_of,
 };
@@ -44,6 +44,10 @@ struct IdentityClaims {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<Uuid>,
     rid: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<String>,
     iat: i64,
     exp: i64,
 }
@@ -142,13 +146,16 @@ impl Keyring {
         Ok(service)
     }
 
-    /// Makes the identity token of a request; only the edge has the key for it.
+    /// Makes the identity token of a request: by the edge's key for a person who is there, by Auth's for an agent's
+    /// task. A process has one of them at most where it should not have both.
     pub fn mint_identity(&self, identity: &Identity) -> Result<String, Fault> {
         let now = unix_now();
+        let issuer = if identity.task.is_some() { Service::Auth } else { Service::Edge };
+        let task = identity.task.clone().map(|task| (task.id, task.agent_id)).unzip();
         self.sign(
-            Service::Edge,
+            issuer,
             &IdentityClaims {
-                iss: Service::Edge.to_string(),
+                iss: issuer.to_string(),
                 aud: MESH.into(),
                 usage: "identity".into(),
                 sub: identity.user_id,
@@ -156,6 +163,8 @@ impl Keyring {
                 role: role_name(identity.role).into(),
                 key: identity.key_id,
                 rid: identity.request_id,
+                task: task.0,
+                agent: task.1,
                 iat: now,
                 exp: now + TOKEN_SECONDS,
             },
@@ -164,8 +173,15 @@ impl Keyring {
 
     /// Whose request it is.
     pub fn verify_identity(&self, token: &str) -> Result<Identity, Fault> {
-        let claims: IdentityClaims = self.verify(Service::Edge, token, "edge", MESH)?;
-        if claims.usage != "identity" || claims.exp - claims.iat > TOKEN_SECONDS {
+        let issuer = signer(token)?;
+        let claims: IdentityClaims = self.verify(issuer, token, issuer.name(), MESH)?;
+        let task = claims.task.zip(claims.agent).map(|(id, agent_id)| Task { id, agent_id });
+        let by_right = match issuer {
+            Service::Edge => task.is_none(),
+            Service::Auth => task.is_some(),
+            _ => false,
+        };
+        if !by_right || claims.usage != "identity" || claims.exp - claims.iat > TOKEN_SECONDS {
             return Err(invalid());
         }
         Ok(Identity {
@@ -174,6 +190,7 @@ impl Keyring {
             role: role_of(&claims.role).ok_or_else(invalid)?,
             key_id: claims.key,
             request_id: claims.rid,
+            task,
         })
     }
 
@@ -235,6 +252,7 @@ mod tests {
             role: Role::Dev,
             key_id: Some(Uuid::new_v4()),
             request_id: Uuid::new_v4(),
+            task: None,
         }
     }
 
@@ -246,6 +264,39 @@ mod tests {
         let identity = identity();
         let token = ring.mint_identity(&identity).expect("minted");
         assert_eq!(ring.verify_identity(&token).expect("valid"), identity);
+    }
+
+    #[test]
+    fn a_task_speaks_in_a_persons_name_by_auths_word_only() {
+        let (_dir, ring) = ring();
+        let of_task =
+            Identity { task: Some(Task { id: Uuid::new_v4(), agent_id: "coder".into() }), ..identity() };
+        let token = ring.mint_identity(&of_task).expect("minted");
+        assert_eq!(signer(&token).expect("a signer"), Service::Auth);
+        assert_eq!(ring.verify_identity(&token).expect("valid"), of_task);
+        let now = unix_now();
+        let claims = |iss: Service, task: Option<Uuid>| IdentityClaims {
+            iss: iss.to_string(),
+            aud: MESH.into(),
+            usage: "identity".into(),
+            sub: Uuid::new_v4(),
+            email: String::new(),
+            role: "admin".into(),
+            key: None,
+            rid: Uuid::new_v4(),
+            task,
+            agent: task.map(|_| "coder".into()),
+            iat: now,
+            exp: now + 60,
+        };
+        for (service, task) in [
+            (Service::Auth, None),
+            (Service::Edge, Some(Uuid::new_v4())),
+            (Service::Agent, Some(Uuid::new_v4())),
+        ] {
+            let token = ring.sign(service, &claims(service, task)).expect("signed");
+            assert!(ring.verify_identity(&token).is_err(), "{service}");
+        }
     }
 
     #[test]

@@ -62,6 +62,9 @@ pub struct Request {
     pub ops: Vec<FsOp>,
     /// The program's input stays open for more.
     pub keep_stdin_open: bool,
+    /// The run's id, where the caller chose it.
+    #[serde(skip)]
+    pub exec_id: Option<Uuid>,
 }
 
 impl Request {
@@ -139,7 +142,7 @@ pub(super) async fn job(
         return Err(invalid("/memoryBytes", "maximum", format!("at most {most} are allowed")));
     }
     let job = Job {
-        exec_id: Uuid::now_v7(),
+        exec_id: request.exec_id.unwrap_or_else(Uuid::now_v7),
         user_id,
         program,
         runtime,

@@ -14,20 +14,41 @@ use devstudio_proto::sandbox::v1::{
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use super::{PAGE_SIZE, page_after, page_token, person, status};
-use crate::{pack, run::Dispatcher};
+use crate::{
+    pack,
+    run::{self, Dispatcher},
+};
 
 /// Answers SandboxService.
 pub(crate) struct Sandbox {
     pub dispatcher: Dispatcher,
 }
 
+impl Sandbox {
+    /// The result of a run under an id of the caller's that was asked for before.
+    async fn asked_before(
+        &self,
+        user_id: Uuid,
+        asked: &run::Request,
+    ) -> Result<Option<RunExecResponse>, Status> {
+        let Some(exec_id) = asked.exec_id else { return Ok(None) };
+        let before = self.dispatcher.asked_before(user_id, exec_id).await.map_err(status)?;
+        Ok(before.and_then(|run| pack::stored(run).1))
+    }
+}
+
 #[tonic::async_trait]
 impl SandboxService for Sandbox {
     async fn run_exec(&self, request: Request<RunExecRequest>) -> Result<Response<RunExecResponse>, Status> {
         let (user_id, message) = person(request)?;
-        let ongoing = self.dispatcher.start(user_id, pack::request(message)?, None).await.map_err(status)?;
+        let asked = pack::request(message)?;
+        if let Some(ended) = self.asked_before(user_id, &asked).await? {
+            return Ok(Response::new(ended));
+        }
+        let ongoing = self.dispatcher.start(user_id, asked, None).await.map_err(status)?;
         let finished = ongoing.finished().await.map_err(status)?;
         match finished.timed_out() {
             Some(error) => Err(status(error)),
@@ -45,9 +66,13 @@ impl SandboxService for Sandbox {
         let exec = message.exec.ok_or_else(|| {
             Fault::new(Reason::SchemaViolation, "exec is required").with("pointer", "/exec")
         })?;
+        let asked = pack::request(exec)?;
+        if let Some(ended) = self.asked_before(user_id, &asked).await? {
+            let only = StreamExecResponse { seq: 1, event: Some(Event::Result(ended)) };
+            return Ok(Response::new(Box::pin(tokio_stream::once(Ok(only)))));
+        }
         let (tell, mut watch) = mpsc::channel(16);
-        let ongoing =
-            self.dispatcher.start(user_id, pack::request(exec)?, Some(tell)).await.map_err(status)?;
+        let ongoing = self.dispatcher.start(user_id, asked, Some(tell)).await.map_err(status)?;
         let messages = try_stream! {
             let mut seq = 0;
             let mut next = |event| {

@@ -139,7 +139,11 @@ impl Store {
         .bind(&run.isolation)
         .bind(run.started_at)
         .execute(self.pool())
-        .await?;
+        .await
+        .map_err(|error| match error.as_database_error().and_then(|error| error.constraint()) {
+            Some("exec_runs_pkey") => SandboxError::AlreadyExists { what: "the run".to_owned() },
+            _ => error.into(),
+        })?;
         Ok(())
     }
 

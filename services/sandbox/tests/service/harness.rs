@@ -119,6 +119,7 @@ impl World {
             role: Role::Dev,
             key_id: None,
             request_id: Uuid::new_v4(),
+            task: None,
         };
         let token = self.keys.mint_identity(&identity).expect("the edge's key is here");
         let mut request = Request::new(message);

@@ -238,6 +238,31 @@ async fn a_caller_that_goes_ends_its_program() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_under_an_id_of_the_callers_goes_on_without_them_and_is_never_made_twice() {
+    let test = "a_run_under_an_id_of_the_callers_goes_on_without_them_and_is_never_made_twice";
+    let Some(world) = world(test).await else { return };
+    if !world.has(test, "run") {
+        return;
+    }
+    let (anna, bert) = (person(), person());
+    let exec_id = uuid::Uuid::new_v4().to_string();
+    let code = "import time\ntime.sleep(0.7)\nopen('seen.txt', 'a').write('once ')\nprint('done')";
+    let named = RunExecRequest { exec_id: exec_id.clone(), ..python(code) };
+    let gone = tokio::time::timeout(Duration::from_millis(300), world.run(anna, named.clone())).await;
+    assert!(gone.is_err(), "the caller goes while it runs");
+    let (joined, again) = tokio::join!(world.run(anna, named.clone()), world.run(anna, named.clone()));
+    let later = world.run(anna, named.clone()).await;
+    for result in [joined, again, later] {
+        let result = result.expect("a result");
+        assert_eq!((result.exec_id.as_str(), result.stdout.as_str()), (exec_id.as_str(), "done\n"));
+        assert_eq!(result.changed_paths, ["seen.txt"]);
+    }
+    assert_eq!(world.text(anna, "seen.txt").await.expect("a text"), "once ");
+    // An id is its person's; nobody else learns what came of it.
+    refused(world.run(bert, named).await, Reason::AlreadyExists);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wasm_runs_by_module_and_again_by_its_hash() {
     let test = "wasm_runs_by_module_and_again_by_its_hash";
     let Some(world) = world(test).await else { return };

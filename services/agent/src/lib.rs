@@ -1,0 +1,108 @@
+//! Agents: tasks in plain words, done by specialised agents that plan, write, run, test and hand over.
+//!
+//! A task waits in a queue in PostgreSQL; a worker of any process takes it (`worker`), and works on it step by step
+//! (`work`): a model chooses an action, which a grammar forces into its type (`action`), the task's policy says whether
+//! a person is asked first (`policy`), and the Sandbox does it (`act`). Everything that happens is an event, written
+//! down before it counts; after a crash a task goes on from its events (`memory`), and no step is done twice.
+//! `agent_dispatcher` says which agents work on what, and answers people.
+
+mod act;
+mod action;
+mod agent_dispatcher;
+mod error;
+mod memory;
+mod metrics;
+mod notices;
+mod peers;
+mod policy;
+mod prompt;
+mod service;
+mod store;
+mod task;
+mod watch;
+mod work;
+mod worker;
+
+use std::sync::Arc;
+
+use devstudio_kit::{Mesh, clock::Clock, logs::Log, server::MAX_MESSAGE_BYTES};
+use devstudio_proto::agent::v1::agent_service_server::AgentServiceServer;
+use sqlx::PgPool;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{codec::CompressionEncoding, service::Routes};
+
+pub use action::published as action_schema;
+pub use error::Error;
+use {agent_dispatcher::Dispatcher, notices::Notices, peers::Peers, store::Store};
+
+/// Settings of the agents.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Config {
+    /// How many tasks this process works on at once.
+    #[arg(long, env = "DEVSTUDIO_AGENT_WORKERS", default_value_t = 2,
+        value_parser = clap::value_parser!(u16).range(0..=256))]
+    pub agent_workers: u16,
+    /// How many tasks of one person may be open.
+    #[arg(long, env = "DEVSTUDIO_AGENT_OPEN_TASKS", default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub agent_open_tasks: u32,
+    /// Minutes for which an approval may be given.
+    #[arg(long, env = "DEVSTUDIO_AGENT_APPROVAL_MINUTES", default_value_t = 15,
+        value_parser = clap::value_parser!(u32).range(1..=1440))]
+    pub agent_approval_minutes: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { agent_workers: 2, agent_open_tasks: 100, agent_approval_minutes: 15 }
+    }
+}
+
+/// What the agents work with.
+#[derive(Clone)]
+pub struct Deps {
+    /// Connections in the role `devstudio_agent`.
+    pub pool: PgPool,
+    /// The ways to other services, as seen by `Service::Agent`.
+    pub mesh: Mesh,
+    /// Tells the time of everything that is stored.
+    pub clock: Clock,
+    /// The settings.
+    pub config: Config,
+    /// Where what agents do is told to people.
+    pub log: Option<Log>,
+    /// Workers give back what they work on when the process stops.
+    pub stop: CancellationToken,
+    /// What the process waits for before it is gone.
+    pub endings: TaskTracker,
+}
+
+/// AgentService, to be laid under `kit::server::guarded`, and the workers. Call it inside the runtime.
+pub fn routes(deps: Deps) -> Routes {
+    let Deps { pool, mesh, clock, config, log, stop, endings } = deps;
+    let store = Store::new(pool);
+    let notices = Arc::new(Notices::start(store.clone()));
+    let peers = Peers::new(&mesh);
+    for _ in 0..config.agent_workers {
+        let worker = worker::Worker {
+            store: store.clone(),
+            notices: notices.clone(),
+            peers: peers.clone(),
+            clock: clock.clone(),
+            approval: time::Duration::minutes(config.agent_approval_minutes.into()),
+            log: log.clone(),
+            stop: stop.clone(),
+        };
+        endings.spawn(worker.run());
+    }
+    let dispatcher =
+        Dispatcher { store, notices, clock, peers, open_tasks: config.agent_open_tasks.into(), stop };
+    Routes::new(
+        AgentServiceServer::new(service::Agents { dispatcher })
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Gzip),
+    )
+}

@@ -1,0 +1,25 @@
+//! All SQL of the agents. What a worker writes names the worker: one that lost its task changes nothing.
+
+mod agents;
+mod events;
+mod notices;
+mod tasks;
+
+use sqlx::PgPool;
+
+pub use agents::AgentRow;
+pub use events::{Change, NewEvent};
+pub use tasks::NewTask;
+
+/// The tables of the agents. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// The tables behind a pool.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+}
