@@ -5,7 +5,9 @@ mod harness;
 #[path = "../services/sandbox/tests/common/proof.rs"]
 mod proof;
 
+mod agents;
 mod clock;
 mod kill;
+mod scripted_llm;
 mod terminals;
 mod traces;

@@ -14,6 +14,7 @@ use std::{
 
 use reqwest::{StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
 /// Where programs see their workspace.
@@ -173,6 +174,20 @@ impl House {
         let limit = json!({"scope": "user", "subjectId": dev.user_id, "monthlyLimit": tokens.to_string()});
         self.admin.call("budget.set", limit).await.ok();
         dev
+    }
+
+    /// A socket of its run folder.
+    pub fn socket(&self, name: &str) -> PathBuf {
+        let data = self.data_dir.canonicalize().unwrap();
+        let digest = Sha256::digest(data.as_os_str().as_encoded_bytes());
+        let instance: String = digest.iter().map(|b| format!("{b:02x}")).collect::<String>()[..12].to_owned();
+        let uid = rustix::process::geteuid();
+        let base = if uid.is_root() {
+            "/tmp/devstudio".to_owned()
+        } else {
+            format!("/tmp/devstudio-{}", uid.as_raw())
+        };
+        PathBuf::from(base).join(instance).join("run").join(format!("{name}.sock"))
     }
 
     /// The host and port.

@@ -2,7 +2,6 @@
 //! they are there.
 
 use std::{
-    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -10,7 +9,6 @@ use std::{
 use devstudio_kit::fault::Reason;
 use devstudio_proto::auth::v1::{GetMeRequest, auth_service_client::AuthServiceClient};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -30,17 +28,6 @@ impl Drop for Served {
     }
 }
 
-/// A socket of a house's run folder.
-fn socket(house: &House, name: &str) -> PathBuf {
-    let data = house.data_dir.canonicalize().unwrap();
-    let digest = Sha256::digest(data.as_os_str().as_encoded_bytes());
-    let instance: String = digest.iter().map(|b| format!("{b:02x}")).collect::<String>()[..12].to_owned();
-    let uid = rustix::process::geteuid();
-    let base =
-        if uid.is_root() { "/tmp/devstudio".to_owned() } else { format!("/tmp/devstudio-{}", uid.as_raw()) };
-    PathBuf::from(base).join(instance).join("run").join(format!("{name}.sock"))
-}
-
 fn serve(house: &House, services: &[&str], args: &[String], env: &[(&str, &str)]) -> Child {
     let mut command = Command::new(binary());
     command.arg("serve").args(services).args(args);
@@ -53,7 +40,7 @@ fn serve(house: &House, services: &[&str], args: &[String], env: &[(&str, &str)]
 /// A second edge before a house, as compose would run it.
 pub async fn edge(house: &House, env: &[(&str, &str)]) -> Served {
     let port = free_port();
-    let link = |name: &str| format!("unix:{}", socket(house, name).display());
+    let link = |name: &str| format!("unix:{}", house.socket(name).display());
     let args = [
         format!("--listen=127.0.0.1:{port}"),
         format!("--web-dir={}", root().join("web/dist").display()),
