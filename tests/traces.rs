@@ -89,6 +89,12 @@ async fn one_chat_and_one_run_are_one_trace_each_across_the_services_and_counted
             "1bf7651916cd43dd8448eb211c80319d",
             &["sandbox", "run"][..],
         ),
+        (
+            "agent.submit",
+            json!({"kind": "review", "prompt": "Look.", "policy": "read-only", "maxSteps": 1}),
+            "2cf7651916cd43dd8448eb211c80319e",
+            &["task", "llm", "billing.reserve", "sandbox", "auth.act_for_task"][..],
+        ),
     ] {
         let response = dev
             .http

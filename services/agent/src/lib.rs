@@ -31,7 +31,7 @@ use sqlx::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{codec::CompressionEncoding, service::Routes};
 
-pub use action::published as action_schema;
+pub use action::{published as action_schema, read as read_action};
 pub use error::Error;
 use {agent_dispatcher::Dispatcher, notices::Notices, peers::Peers, store::Store};
 

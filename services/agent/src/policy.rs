@@ -12,6 +12,7 @@ pub const FREE_DELETIONS: usize = 20;
 pub fn offers(policy: TaskPolicy, tool: &str) -> bool {
     match policy {
         TaskPolicy::ReadOnly => matches!(tool, "read_file" | "search" | "ask_user" | "finish"),
+        TaskPolicy::Free => tool != "ask_user",
         _ => true,
     }
 }
@@ -62,6 +63,7 @@ mod tests {
         for tool in action::tools() {
             let harmless = ["read_file", "search", "ask_user", "finish"].contains(&tool.as_str());
             assert_eq!(offers(TaskPolicy::ReadOnly, &tool), harmless, "{tool}");
+            assert_eq!(offers(TaskPolicy::Free, &tool), tool != "ask_user", "{tool}");
         }
     }
 }

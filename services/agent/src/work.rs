@@ -12,7 +12,7 @@ use devstudio_kit::{Fault, Reason};
 use devstudio_proto::{
     agent::v1::{
         ActionChosen, ActionDone, ContextShown, MessageKind, Pending, PlanMade, Progress, Spent, TaskEvent,
-        TaskKind, TaskState, agent_action::Act, task_event::Event,
+        TaskKind, TaskPolicy, TaskState, agent_action::Act, task_event::Event,
     },
     llm::v1::{ChatMessage, ChatRequest},
     sandbox::v1::{Entry, EntryKind},
@@ -435,6 +435,10 @@ impl<'a> Work<'a> {
                 return self.done(&step, no(format!("the person does not allow it{comment}"))).await;
             }
             None if self.memory.times(&action::hash(&action)) >= SAME_ACT => {
+                if self.task.policy() == TaskPolicy::Free {
+                    let why = format!("the same act ({}) was chosen {SAME_ACT} times", action::name(act));
+                    return self.fail(&why).await.map(|()| false);
+                }
                 let question = format!(
                     "I have chosen the same act {SAME_ACT} times ({}) and it does not get me further. What shall I do?",
                     action::name(act)
