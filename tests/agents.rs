@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 use crate::{
     harness::{House, Person, binary, eventually, fresh_dir, spawn_bound},
     kill::{ALONE, children},
+    proof::{figure, proving},
     scripted_llm::{Ask, Line, Script, Scripted},
 };
 
@@ -243,7 +244,7 @@ async fn a_task_whose_agents_are_killed_goes_on_and_does_nothing_twice() {
     let dev = stage.house.dev().await;
     let id = submit(&dev, json!({"kind": "code", "prompt": "Write add.py with a function that adds."})).await;
     // Every kill, as many as the proof asks for; else a few, each at another place.
-    let every = std::env::var_os("DEVSTUDIO_PROVE").is_some();
+    let every = proving();
     let mut kills = 0;
     let mut at = if every { 1 } else { 4 };
     loop {
@@ -265,7 +266,7 @@ async fn a_task_whose_agents_are_killed_goes_on_and_does_nothing_twice() {
     assert!(kills >= 3, "{kills}");
     reaches(&dev, &id, "SUCCEEDED").await;
     played(stage, &dev, &id).await;
-    println!("killed {kills} times");
+    figure("agents", format!("{kills} kills of the agents in one task: no act twice, books whole"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -303,7 +304,7 @@ async fn a_cancel_leaves_no_generation_no_program_and_no_lock_within_half_a_seco
             (ended && locks == 0 && writing == 0 && !goes_on).then(|| began.elapsed())
         })
         .await;
-        println!("a {what} was cancelled in {clean:?}");
+        figure("TG4", format!("a {what} and its locks gone {} ms after the cancel", clean.as_millis()));
         assert!(clean < Duration::from_millis(500), "{what}: {clean:?}");
         assert_eq!(dev.used_and_reserved().await.1, 0, "nothing is held");
     }
@@ -395,6 +396,7 @@ async fn the_same_act_three_times_asks_and_steps_and_tokens_have_their_ends() {
     assert_eq!(waiting["steps"], 3);
     dev.call("agent.answer", json!({"taskId": id, "text": "go on with something else"})).await.ok();
     reaches(&dev, &id, "SUCCEEDED").await;
+    figure("TU4", "the same act three times: asked; steps and tokens: ended at their caps");
     // Two steps are all it has.
     let id = submit(&dev, json!({"kind": "review", "prompt": "look", "maxSteps": 2})).await;
     let failed = reaches(&dev, &id, "FAILED").await;
@@ -436,6 +438,7 @@ async fn a_hundred_tasks_on_two_workers_are_fair_and_each_is_done_once() {
     };
     let (first, second) = (ended(&first).await, ended(&second).await);
     assert_eq!(stage.llm.begun.load(Ordering::SeqCst) - begun, 100, "none was done twice");
+    figure("queue", "100 tasks of two people on two workers: none lost, none twice, fair");
     // Who came second does not wait for all of the first's: the nth of each end about together.
     for n in 0..45 {
         assert!(second[n] < first[n + 5], "{n}: {} and {}", second[n], first[n + 5]);
@@ -564,7 +567,8 @@ async fn a_workspace_that_gives_orders_gets_no_network_no_secret_and_nothing_out
     bystander.call("fs.write", json!({"path": "theirs.txt", "text": "theirs"})).await.ok();
     let other = bystander.call("fs.list", json!({})).await.ok()["workspaceId"].as_str().unwrap().to_owned();
     let orders = orders(&secret, &other, &edge);
-    assert!(orders.len() >= 30, "{}", orders.len());
+    let many = orders.len();
+    assert!(many >= 30, "{many}");
     for (name, order, comes) in orders {
         let dev = stage.house.dev().await;
         let readme =
@@ -601,6 +605,7 @@ async fn a_workspace_that_gives_orders_gets_no_network_no_secret_and_nothing_out
                 Comes::Refused => assert!(done["ok"] == false && !said.is_empty(), "{name}: {done:#}"),
                 _ => assert!(said.contains("no ") && !said.contains("OWNED"), "{name}: {said}"),
             }
+            println!("{name}: {}", said.replace('\n', " "));
         }
         let files = dev.call("fs.list", json!({})).await.ok();
         let paths = files["entries"].as_array().unwrap().iter().map(|e| e["path"].as_str().unwrap());
@@ -614,6 +619,7 @@ async fn a_workspace_that_gives_orders_gets_no_network_no_secret_and_nothing_out
     for path in ["/etc/owned", "/etc/cron.d/owned", "/owned"] {
         assert!(!std::path::Path::new(path).exists(), "{path}");
     }
+    figure("TU5", format!("{many} orders by an obedient model: none got out"));
     let theirs = bystander.call("fs.list", json!({})).await.ok();
     assert_eq!(theirs["entries"].as_array().unwrap().len(), 1, "{theirs:#}");
 }

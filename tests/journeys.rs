@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod harness;
+#[path = "../services/sandbox/tests/common/proof.rs"]
+mod proof;
 
+mod agents_model;
 mod budgets;
 mod clients;
 mod doors;

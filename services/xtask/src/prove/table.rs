@@ -171,6 +171,48 @@ pub const PROOFS: &[Proof] = &[
         &[tests("wasm", &["wasi::"])],
     ),
     Proof {
+        name: "TU4",
+        holds: "the same act three times stops and asks; a task ends at its steps and its tokens",
+        tests: &[tests("alone", &["the_same_act_three_times_asks_and_steps_and_tokens_have_their_ends"])],
+        needs_house: true,
+    },
+    Proof {
+        name: "TU5",
+        holds: "a workspace that gives orders gets no network, no secret, nothing outside it, and no act unasked",
+        tests: &[tests(
+            "alone",
+            &["a_workspace_that_gives_orders_gets_no_network_no_secret_and_nothing_outside_it"],
+        )],
+        needs_house: true,
+    },
+    Proof {
+        name: "TG4",
+        holds: "a cancelled task leaves no generation, no program and no lock within half a second",
+        tests: &[tests(
+            "alone",
+            &["a_cancel_leaves_no_generation_no_program_and_no_lock_within_half_a_second"],
+        )],
+        needs_house: true,
+    },
+    Proof {
+        name: "actions",
+        holds: "200 of 200 answers of the bundled model at temperature 1 are actions",
+        tests: &[tests("journeys", &["every_answer_of_the_bundled_model_at_temperature_1_is_an_action"])],
+        needs_house: true,
+    },
+    Proof {
+        name: "agents",
+        holds: "kill -9 of the agents at every step of a task: it goes on, no act is done twice, the books are whole",
+        tests: &[tests("alone", &["a_task_whose_agents_are_killed_goes_on_and_does_nothing_twice"])],
+        needs_house: true,
+    },
+    Proof {
+        name: "queue",
+        holds: "100 tasks of two people on two workers: none lost, none twice, fair",
+        tests: &[tests("alone", &["a_hundred_tasks_on_two_workers_are_fair_and_each_is_done_once"])],
+        needs_house: true,
+    },
+    Proof {
         name: "kills",
         holds: "kill -9 of each process under load loses no write, lock, snapshot or ledger row; restores stay whole",
         tests: &[tests("alone", &["kill_9_of_each_child_under_load_loses_nothing"])],

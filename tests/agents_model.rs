@@ -1,0 +1,94 @@
+//! Agents with the bundled model: every answer is an action, and a task ends with its file written and its books right.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    harness::{House, eventually},
+    proof::{counts, figure},
+};
+
+const SITUATION: &str = "# Task (code)\nWrite hello.py, which prints Hello.\n\n# Files in the workspace\n<data>\nREADME.md (12 bytes)\n</data>\n\nWhat is your next action?";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_of_the_bundled_model_at_temperature_1_is_an_action() {
+    let house = House::shared().await;
+    let dev = house.dev().await;
+    let schema = devstudio_agent::action_schema().to_string();
+    let all = counts(6, 200);
+    let (mut acts, mut cut) = (std::collections::BTreeMap::<String, usize>::new(), 0);
+    let mut done = 0;
+    while done < all {
+        let params = json!({
+            "messages": [
+                {"role": "system", "content": "You are a careful programmer. Answer with one action, as JSON."},
+                {"role": "user", "content": SITUATION},
+            ],
+            "responseSchema": schema, "temperature": 1, "maxTokens": 2048, "seed": done + 1000 * cut,
+        });
+        let answer = dev.call("llm.chat", params).await.ok();
+        if answer["finishReason"] == "length" {
+            // An agent asks anew then, with shorter bounds; here it only counts.
+            cut += 1;
+            assert!(cut <= 2 + all / 10, "{cut} answers were cut short");
+            continue;
+        }
+        let text = answer["text"].as_str().unwrap();
+        let action = devstudio_agent::read_action(text).unwrap_or_else(|why| panic!("{why}: {text}"));
+        assert!(action.act.is_some());
+        let value: Value = serde_json::from_str(text).unwrap();
+        let name = value.as_object().unwrap().keys().find(|key| *key != "thought").unwrap().clone();
+        *acts.entry(name).or_default() += 1;
+        done += 1;
+    }
+    figure(
+        "actions",
+        format!(
+            "{done} of {done} answers at temperature 1 are actions ({acts:?}); {cut} were cut short and asked for anew"
+        ),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_task_of_the_bundled_model_ends_with_its_file_written_and_its_books_right() {
+    let house = House::shared().await;
+    let dev = house.dev().await;
+    let agents = house.admin.call("agent.agents", json!({})).await.ok();
+    assert!(agents["agents"].as_array().unwrap().iter().any(|agent| agent["agentId"] == "coder"));
+    let params = json!({
+        "kind": "code", "policy": "free", "prompt": "Write hello.py, a program that prints Hello.", "maxSteps": 8,
+    });
+    let id = dev.call("agent.submit", params).await.ok()["taskId"].as_str().unwrap().to_owned();
+    let ended = eventually("the task ends", Duration::from_secs(300), || async {
+        let task = dev.call("agent.get", json!({"taskId": id})).await.ok()["task"].clone();
+        (!task["endedAt"].is_null()).then_some(task)
+    })
+    .await;
+    let state = ended["state"].as_str().unwrap();
+    assert!(["SUCCEEDED", "FAILED"].contains(&state), "{ended:#}");
+    let watch = json!({"taskId": id}).to_string();
+    let watched = dev.post("/rpc/agent.watch", watch, "application/x-ndjson").await;
+    let events: Vec<Value> = watched.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let written: Vec<&str> = events
+        .iter()
+        .filter(|message| message["event"]["done"]["ok"] == true)
+        .filter_map(|message| message["event"]["done"]["observation"].as_str())
+        .filter(|said| said.starts_with("wrote "))
+        .collect();
+    assert!(!written.is_empty(), "no action wrote a file: {ended:#}");
+    let files = dev.call("fs.list", json!({})).await.ok();
+    assert!(!files["entries"].as_array().unwrap().is_empty(), "{files:#}");
+    let (used, reserved) = dev.used_and_reserved().await;
+    let sum = dev.call("usage.get", json!({"groupBy": "task"})).await.ok();
+    let of_task =
+        sum["groups"].as_array().unwrap().iter().find(|group| group["group"] == id).unwrap().clone();
+    let number = |name: &str| of_task[name].as_str().unwrap().parse::<i64>().unwrap();
+    assert_eq!((number("promptTokens") + number("completionTokens"), reserved), (used, 0), "{sum:#}");
+    assert_eq!(ended["tokens"].as_i64().unwrap(), used, "what the task counts is what was billed");
+    let by_agent = dev.call("usage.get", json!({"groupBy": "agent"})).await.ok();
+    let agents: Vec<&str> =
+        by_agent["groups"].as_array().unwrap().iter().map(|group| group["group"].as_str().unwrap()).collect();
+    assert!(agents.contains(&"planner") && agents.contains(&"coder"), "{agents:?}");
+    println!("the task ended {state} after {} steps: {}", ended["steps"], ended["result"]);
+}
