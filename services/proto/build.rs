@@ -7,7 +7,7 @@ use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     "devstudio/options/v1/options.proto",
     "devstudio/errors/v1/reason.proto",
     "devstudio/auth/v1/auth.proto",
@@ -22,6 +22,7 @@ const FILES: [&str; 14] = [
     "devstudio/llm/v1/llm.proto",
     "devstudio/agent/v1/action.proto",
     "devstudio/agent/v1/agent.proto",
+    "devstudio/agent/v1/chain.proto",
 ];
 
 fn main() {
@@ -118,18 +119,22 @@ fn check_field(
     body.push_str(&line);
 }
 
-fn checker(field: &FieldDescriptor) -> &'static str {
-    match field.kind() {
+fn checker(field: &FieldDescriptor) -> String {
+    let name = match field.kind() {
         Kind::String => "string",
         Kind::Bytes => "bytes",
-        Kind::Message(m) if m.package_name().starts_with("devstudio.") => "message",
+        // Named, since a message that holds itself stands in a box.
+        Kind::Message(m) if m.package_name().starts_with("devstudio.") => {
+            return format!("message::<{}>", rust_path(&m));
+        }
         Kind::Message(_) => "any",
         Kind::Bool => "any",
         Kind::Float => "float",
         Kind::Double => "double",
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => "int64",
         _ => "int32",
-    }
+    };
+    name.to_owned()
 }
 
 fn rule_literal(rule: &DynamicMessage) -> String {

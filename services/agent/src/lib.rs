@@ -9,6 +9,8 @@
 mod act;
 mod action;
 mod agent_dispatcher;
+pub mod chain;
+mod chain_service;
 mod error;
 mod memory;
 mod metrics;
@@ -26,7 +28,9 @@ mod worker;
 use std::sync::Arc;
 
 use devstudio_kit::{Mesh, clock::Clock, logs::Log, server::MAX_MESSAGE_BYTES};
-use devstudio_proto::agent::v1::agent_service_server::AgentServiceServer;
+use devstudio_proto::agent::v1::{
+    agent_service_server::AgentServiceServer, chain_service_server::ChainServiceServer,
+};
 use sqlx::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{codec::CompressionEncoding, service::Routes};
@@ -98,6 +102,15 @@ pub fn routes(deps: Deps) -> Routes {
     }
     let dispatcher =
         Dispatcher { store, notices, clock, peers, open_tasks: config.agent_open_tasks.into(), stop };
+    let chains = chain::run::Chains {
+        store: dispatcher.store.clone(),
+        clock: dispatcher.clock.clone(),
+        peers: dispatcher.peers.clone(),
+    };
+    let chains = ChainServiceServer::new(chain_service::ChainsGrpc { chains })
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES)
+        .accept_compressed(CompressionEncoding::Gzip);
     Routes::new(
         AgentServiceServer::new(service::Agents { dispatcher })
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -105,4 +118,5 @@ pub fn routes(deps: Deps) -> Routes {
             .accept_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Gzip),
     )
+    .add_service(chains)
 }

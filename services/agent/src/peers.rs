@@ -13,6 +13,7 @@ use devstudio_kit::{
     link::Link,
 };
 use devstudio_proto::{
+    agent::v1::ExecStage,
     auth::v1::{ActForTaskRequest, auth_service_client::AuthServiceClient},
     llm::v1::{
         ChatMessage, ChatRequest, ChatResponse, CountTokensRequest, llm_service_client::LlmServiceClient,
@@ -20,7 +21,7 @@ use devstudio_proto::{
     sandbox::v1::{
         AcquireLockRequest, CancelRunRequest, CreateSnapshotRequest, DeletePathRequest, EditFileRequest,
         Entry, Hunk, ListEnginesRequest, ListFilesRequest, ListLocksRequest, ListWorkspacesRequest,
-        MovePathRequest, ReadFileRequest, ReleaseLockRequest, RunExecRequest, RunExecResponse,
+        MovePathRequest, ReadFileRequest, ReleaseLockRequest, RunExecRequest, RunExecResponse, RunStatus,
         SearchFilesRequest, SearchFilesResponse, Snapshot, WriteFileRequest,
         lock_service_client::LockServiceClient, read_file_response,
         sandbox_service_client::SandboxServiceClient, snapshot_service_client::SnapshotServiceClient,
@@ -316,6 +317,33 @@ impl Peers {
         let mut asked = self.request(actor, message).await?;
         asked.set_timeout(RUN_PATIENCE);
         answer(self.runs.clone().run_exec(asked).await)
+    }
+
+    /// Runs a program that reads a text; what it writes, where it ends well. It ends when this is dropped.
+    pub async fn program(&self, actor: &Actor, stage: &ExecStage, input: String) -> Result<String, Fault> {
+        let message = RunExecRequest {
+            engine: if stage.engine.is_empty() { "run".to_owned() } else { stage.engine.clone() },
+            runtime: stage.runtime.clone(),
+            code: stage.code.clone(),
+            stdin: input,
+            timeout_ms: stage.timeout_ms,
+            workspace_id: actor.workspace_id.to_string(),
+            ..Default::default()
+        };
+        let mut asked = self.request(actor, message).await?;
+        asked.set_timeout(RUN_PATIENCE);
+        let result = answer(self.runs.clone().run_exec(asked).await)?;
+        match result.status() {
+            RunStatus::Succeeded => Ok(result.stdout),
+            _ => {
+                let said = if result.stderr.is_empty() { &result.message } else { &result.stderr };
+                let said: String = said.chars().take(2_000).collect();
+                Err(Fault::new(
+                    Reason::StateConflict,
+                    format!("the program ended with {}: {said}", result.exit_code),
+                ))
+            }
+        }
     }
 
     /// Ends a run, if it goes on.

@@ -1,6 +1,7 @@
 //! All SQL of the agents. What a worker writes names the worker: one that lost its task changes nothing.
 
 mod agents;
+mod chains;
 mod events;
 mod notices;
 mod tasks;
@@ -8,6 +9,7 @@ mod tasks;
 use sqlx::PgPool;
 
 pub use agents::AgentRow;
+pub use chains::ChainRow;
 pub use events::{Change, NewEvent};
 pub use tasks::NewTask;
 

@@ -26,7 +26,8 @@ pub fn row(reason: Reason) -> Row {
         | Reason::ContextOverflow
         | Reason::QuantNotAllowed
         | Reason::PasswordLength
-        | Reason::ArchiveInvalid => (InvalidArgument, 400, -32602),
+        | Reason::ArchiveInvalid
+        | Reason::TypeMismatch => (InvalidArgument, 400, -32602),
         Reason::UnknownMethod => (Unimplemented, 404, -32601),
         Reason::TokenMissing
         | Reason::TokenInvalid
@@ -225,7 +226,7 @@ mod tests {
     fn every_reason_has_a_name_and_leads_back() {
         // numbers are without gaps
         let reasons: Vec<Reason> = (1..).map_while(|number| Reason::try_from(number).ok()).collect();
-        assert_eq!(reasons.last(), Some(&Reason::ArchiveInvalid));
+        assert_eq!(reasons.last(), Some(&Reason::TypeMismatch));
         for it in reasons {
             assert_eq!(reason(name(it)), Some(it));
         }
