@@ -7,6 +7,7 @@ mod proof;
 
 mod agents_model;
 mod budgets;
+mod chains;
 mod clients;
 mod doors;
 mod e2e;

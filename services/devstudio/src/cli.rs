@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use devstudio_kit::telemetry;
 
-use crate::{bench, call, doctor, image, key, migrate, serve, up, user};
+use crate::{bench, call, chain, doctor, image, key, migrate, serve, up, user};
 
 /// DevStudio: a self-hosted studio in which people and agents write, run and test code with local models.
 ///
@@ -52,6 +52,9 @@ pub enum Command {
     Key(key::Command),
     /// Call a method, such as `call llm.chat '{"prompt": "hello"}'`.
     Call(call::Args),
+    /// Run chains, with an API key.
+    #[command(subcommand)]
+    Chain(chain::Command),
     /// Measure what the edge costs, on a DevStudio that runs on this machine.
     Bench(bench::Args),
     /// Make images for the engine micro, without any network.
@@ -102,6 +105,9 @@ mod tests {
             "devstudio key list --email a@b.c",
             "devstudio serve auth billing edge --mesh-listen unix:/run/core.sock --link-llm http://llm:50055",
             "devstudio doctor --json",
+            "devstudio chain run chain.json --input hello --key dsk_x_y",
+            "devstudio chain resume 0191e7a0-0000-7000-8000-000000000001 --key dsk_x_y -v",
+            "devstudio chain check - --key dsk_x_y",
             "devstudio image build python --output /tmp/python.tar",
             "devstudio migrate --database-url postgres://localhost/devstudio",
         ] {

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod admin_socket;
 pub mod bench;
 pub mod call;
+pub mod chain;
 pub mod child;
 pub mod child_log;
 pub mod cli;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use devstudio::{
-    bench, call,
+    bench, call, chain,
     cli::{Cli, Command},
     doctor, image, key, migrate,
     paths::Paths,
@@ -35,6 +35,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::User(command) => on_this_thread()?.block_on(user::run(command, &paths)).map(done),
         Command::Key(command) => on_this_thread()?.block_on(key::run(command, &paths)).map(done),
         Command::Call(args) => on_this_thread()?.block_on(call::run(args, &paths)).map(done),
+        Command::Chain(command) => on_this_thread()?.block_on(chain::run(command)).map(done),
         Command::Bench(args) => on_this_thread()?.block_on(bench::run(args, &paths)).map(done),
         Command::Image(command) => image::run(command).map(done),
         Command::Doctor(args) => on_this_thread()?.block_on(doctor::run(args, &paths)),

@@ -1423,7 +1423,7 @@ export enum TaskPolicy {
   WORKSPACE = 3,
 
   /**
-   * Nothing is asked about.
+   * Nothing is asked about, and no agent asks: one that does not get further fails.
    *
    * @generated from enum value: TASK_POLICY_FREE = 4;
    */
