@@ -249,6 +249,7 @@ const NO_JOURNEY: [Reason; 1] = [Reason::Internal];
 fn every_reason_is_met_in_a_journey_and_told_in_the_reference() {
     let journeys = [
         include_str!("budgets.rs"),
+        include_str!("chains.rs"),
         include_str!("doors.rs"),
         include_str!("errors.rs"),
         include_str!("errors_narrow.rs"),
