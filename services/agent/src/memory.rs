@@ -84,9 +84,13 @@ impl Memory {
             Some(Event::Message(message)) => {
                 if message.kind() == MessageKind::Handoff {
                     self.turn_began = self.steps.len();
-                    self.handed_back += usize::from(self.messages.iter().any(|m| {
-                        m.kind() == MessageKind::Handoff && m.from == message.to && m.to == message.from
-                    }));
+                    // Who handed over first between two agents hands over; the other hands back.
+                    let between = |m: &&AgentMessage| {
+                        m.kind() == MessageKind::Handoff
+                            && [&m.from, &m.to].iter().all(|who| [&message.from, &message.to].contains(who))
+                    };
+                    let first = self.messages.iter().find(between);
+                    self.handed_back += usize::from(first.is_some_and(|first| first.from == message.to));
                 }
                 self.messages.push(message);
             }
@@ -134,5 +138,68 @@ impl Memory {
             }
         }
         times.get(hash).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use devstudio_proto::agent::v1::{AgentAction, SearchAction};
+
+    use super::*;
+
+    fn told(agent_id: &str, event: Event) -> TaskEvent {
+        TaskEvent { agent_id: agent_id.to_owned(), event: Some(event), ..TaskEvent::default() }
+    }
+
+    fn handoff(from: &str, to: &str) -> TaskEvent {
+        let kind = MessageKind::Handoff.into();
+        told(
+            from,
+            Event::Message(AgentMessage { from: from.into(), to: to.into(), kind, text: String::new() }),
+        )
+    }
+
+    fn chosen(query: &str) -> TaskEvent {
+        let act = Some(Act::Search(SearchAction { query: query.into() }));
+        let action = Some(AgentAction { thought: String::new(), act });
+        told("coder", Event::Action(ActionChosen { action, ..ActionChosen::default() }))
+    }
+
+    fn done() -> TaskEvent {
+        told("coder", Event::Done(ActionDone { ok: true, ..ActionDone::default() }))
+    }
+
+    #[test]
+    fn only_what_goes_back_counts_as_handed_back() {
+        let events = [
+            handoff("planner", "coder"),
+            handoff("coder", "tester"),
+            handoff("tester", "coder"),
+            handoff("coder", "tester"),
+            handoff("tester", "coder"),
+        ];
+        assert_eq!(Memory::of(events).handed_back, 2);
+    }
+
+    #[test]
+    fn a_step_is_open_until_it_is_done_and_a_turn_begins_with_a_hand_over() {
+        let mut memory = Memory::of([chosen("a"), done(), chosen("b")]);
+        assert!(memory.undone().is_some());
+        memory.add(done());
+        assert!(memory.undone().is_none());
+        assert_eq!(memory.turn().len(), 2);
+        memory.add(handoff("coder", "tester"));
+        assert_eq!((memory.turn().len(), memory.steps.len()), (0, 2));
+    }
+
+    #[test]
+    fn the_same_act_is_counted_until_a_person_has_spoken() {
+        let mut memory = Memory::of([chosen("a"), done(), chosen("b"), done(), chosen("a")]);
+        let hash = action::hash(memory.steps[0].chosen.action.as_ref().expect("an action"));
+        assert_eq!(memory.times(&hash), 2);
+        memory.add(told("", Event::Decided(Decided::default())));
+        memory.add(done());
+        memory.add(chosen("a"));
+        assert_eq!(memory.times(&hash), 1);
     }
 }

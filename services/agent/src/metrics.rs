@@ -9,12 +9,12 @@ use prometheus::{HistogramVec, IntCounterVec};
 pub static TASKS: LazyLock<IntCounterVec> =
     LazyLock::new(|| counter("agent_task_count", "Tasks that ended.", &["kind", "status"]));
 
-/// Seconds from an agent's hand-over to the next agent's first act.
+/// Seconds from an agent's word that it has finished, over the hand-over that is written down, until the next begins.
 pub static HANDOVER: LazyLock<HistogramVec> = LazyLock::new(|| {
     histogram(
         "agent_handover_seconds",
-        "Seconds from one agent's hand-over until the next begins.",
+        "Seconds from one agent's end until the next begins.",
         &["kind"],
-        &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 1.0],
+        &[0.001, 0.002, 0.003, 0.004, 0.005, 0.01, 0.05, 0.1, 1.0],
     )
 });

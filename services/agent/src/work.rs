@@ -514,6 +514,7 @@ impl<'a> Work<'a> {
 
     /// An agent has finished: hands over, hands back, or ends the task.
     async fn finish(&mut self, step: &Step, success: bool, summary: &str) -> Result<bool, Error> {
+        let began = Instant::now();
         let me = step.agent_id.clone();
         let observation =
             if success { "it says that it has finished" } else { "it says that it is not done" };
@@ -536,7 +537,7 @@ impl<'a> Work<'a> {
             let state = if succeeded { TaskState::Succeeded } else { TaskState::Failed };
             return self.end(state, summary, vec![done]).await.map(|()| false);
         };
-        self.worker.peers.unlock_all(&self.actor()).await?;
+        // Locks are the task's: the next agent works under them.
         let told = match (success, self.memory.turn().iter().rev().find_map(|step| step.done.as_ref())) {
             (false, Some(last)) if !last.observation.is_empty() => {
                 format!("{summary}\n\n{}", last.observation)
@@ -546,7 +547,7 @@ impl<'a> Work<'a> {
         let handover = NewEvent::message(&me, next, MessageKind::Handoff, told);
         let change = Change { agent_id: Some(next.to_owned()), ..Change::default() };
         self.record(change, vec![done, handover]).await?;
-        self.handed_over = Some(Instant::now());
+        self.handed_over = Some(began);
         Ok(true)
     }
 }

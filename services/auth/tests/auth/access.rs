@@ -36,7 +36,7 @@ async fn every_method_refuses_whom_its_rule_refuses() {
     let admin = identity(house.add("a@house.test", Role::Admin).await.user_id, Role::Admin);
     let key = Identity { key_id: Some(Uuid::new_v4()), ..dev.clone() };
     let methods: Vec<_> = Index::get().methods.iter().filter(|m| m.service == Service::Auth).collect();
-    assert_eq!(methods.len(), 20);
+    assert_eq!(methods.len(), 21);
     for method in methods {
         for (who, person) in
             [("nobody", None), ("dev", Some(&dev)), ("key", Some(&key)), ("admin", Some(&admin))]

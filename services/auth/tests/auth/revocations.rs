@@ -3,9 +3,15 @@
 use std::time::{Duration, Instant};
 
 use devstudio_auth::Config;
-use devstudio_kit::Reason;
-use devstudio_proto::auth::v1::{watch_revocations_response::Revoked, *};
+use devstudio_kit::{
+    Reason, Service,
+    identity::{Identity, Task},
+};
+use devstudio_proto::auth::v1::{
+    auth_service_client::AuthServiceClient, watch_revocations_response::Revoked, *,
+};
 use tonic::Streaming;
+use uuid::Uuid;
 
 use crate::house::{House, reason, soon};
 
@@ -69,6 +75,45 @@ async fn blocks_and_revoked_keys_reach_another_process_within_a_second() {
         );
     }
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
+/// The identity that a task acts by, as the service of agents asks for it.
+async fn acts(house: &House, user_id: Uuid, key_id: Option<String>) -> Result<Identity, Reason> {
+    let asked = ActForTaskRequest {
+        user_id: user_id.to_string(),
+        key_id,
+        task_id: Uuid::from_u128(7).to_string(),
+        agent_id: "coder".into(),
+        request_id: Uuid::from_u128(8).to_string(),
+    };
+    let by_the_edge = house.auth().act_for_task(asked.clone()).await.map_err(reason);
+    assert_eq!(by_the_edge.map(drop), Err(Reason::RoleRequired), "it is for one service only");
+    let mut agents = AuthServiceClient::new(house.mesh.seen_by(Service::Agent).link(Service::Auth));
+    let token = agents.act_for_task(asked).await.map_err(reason)?.into_inner().identity_token;
+    Ok(house.keys.verify_identity(&token).expect("it is valid"))
+}
+
+#[tokio::test]
+async fn a_task_acts_for_a_person_as_long_as_they_and_their_key_may() {
+    let house = House::open().await;
+    let person = house.add("a@house.test", Role::Dev).await;
+    let request = CreateApiKeyRequest { name: "for tasks".into(), ..Default::default() };
+    let made = house.auth().create_api_key(house.by(&person, request)).await.expect("made").into_inner();
+    let key_id = made.api_key.expect("a key").key_id;
+    let acting = acts(&house, person.user_id, Some(key_id.clone())).await.expect("they may");
+    let task = Task { id: Uuid::from_u128(7), agent_id: "coder".into() };
+    assert_eq!(
+        (acting.user_id, acting.request_id, acting.task),
+        (person.user_id, Uuid::from_u128(8), Some(task))
+    );
+    assert_eq!((acting.role, acting.key_id.map(|id| id.to_string())), (Role::Dev, Some(key_id.clone())));
+    let revoke = RevokeApiKeyRequest { key_id: key_id.clone() };
+    house.auth().revoke_api_key(house.by(&person, revoke)).await.expect("revoked");
+    assert_eq!(acts(&house, person.user_id, Some(key_id)).await, Err(Reason::KeyRevoked));
+    acts(&house, person.user_id, None).await.expect("without the key they may");
+    house.block(&person).await;
+    assert_eq!(acts(&house, person.user_id, None).await, Err(Reason::UserDisabled));
+    assert_eq!(acts(&house, Uuid::new_v4(), None).await, Err(Reason::TokenInvalid));
 }
 
 /// Asks whether somebody who was let in before may stay.

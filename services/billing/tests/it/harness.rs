@@ -7,7 +7,7 @@ use devstudio_kit::{
     Fault, Mesh, Reason, Service,
     clock::Clock,
     db::testing::{Fresh, fresh},
-    identity::{IDENTITY_HEADER, Identity, Keyring},
+    identity::{IDENTITY_HEADER, Identity, Keyring, Task},
     link::Link,
     logs::Log,
     server::guarded,
@@ -40,10 +40,12 @@ pub struct Person {
     pub id: Uuid,
     pub key: Option<Uuid>,
     pub role: Role,
+    /// The agent's task that acts for them.
+    pub task: Option<Uuid>,
 }
 
 pub fn dev() -> Person {
-    Person { id: Uuid::new_v4(), key: None, role: Role::Dev }
+    Person { id: Uuid::new_v4(), key: None, role: Role::Dev, task: None }
 }
 
 pub fn admin() -> Person {
@@ -119,7 +121,7 @@ impl World {
             role: person.role,
             key_id: person.key,
             request_id: Uuid::new_v4(),
-            task: None,
+            task: person.task.map(|id| Task { id, agent_id: "coder".into() }),
         };
         let token = self.keys.mint_identity(&identity).expect("the edge's key is here");
         let mut request = Request::new(message);

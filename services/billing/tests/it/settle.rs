@@ -1,10 +1,12 @@
 //! Settle: once, at what was used, with everything that belongs to it.
 
 use devstudio_kit::{Reason, clock::timestamp};
-use devstudio_proto::billing::v1::{Kind, ReserveRequest, SettleRequest, UsageRow, UsageStatus};
+use devstudio_proto::billing::v1::{
+    GetUsageRequest, GroupBy, Kind, ReserveRequest, SettleRequest, UsageRow, UsageStatus,
+};
 use uuid::Uuid;
 
-use crate::harness::{Balance, NOON, World, actual, dev, order, refused, told};
+use crate::harness::{Balance, NOON, Person, World, actual, dev, order, refused, told};
 
 #[tokio::test]
 async fn a_settle_writes_usage_ledger_sums_and_the_record_of_the_request() {
@@ -157,4 +159,32 @@ async fn every_kind_of_work_stands_in_the_books_as_what_it_is() {
             .expect("its record");
         assert_eq!(recorded, method);
     }
+}
+
+#[tokio::test]
+async fn what_an_agents_task_used_says_so_wherever_it_is_told() {
+    let world = World::new().await;
+    let person = dev();
+    let task = Uuid::new_v4();
+    let by_task = Person { task: Some(task), ..person };
+    let mine = world.reserve(&person, 3, 4).await.expect("no bound");
+    let its = world.reserve(&by_task, 10, 20).await.expect("no bound");
+    told(world.client().settle(actual(mine, 3, 4)).await).expect("it is open");
+    let row = told(world.client().settle(actual(its, 10, 20)).await).expect("it is open").row.expect("a row");
+    assert_eq!((row.task_id, row.agent_id), (Some(task.to_string()), Some("coder".into())));
+    let record: (Option<Uuid>, Option<String>) =
+        sqlx::query_as("select task_id, agent_id from llm_requests where request_id = $1")
+            .bind(its)
+            .fetch_one(&world.owner)
+            .await
+            .expect("one record");
+    assert_eq!(record, (Some(task), Some("coder".into())));
+    for (group_by, wanted) in [(GroupBy::Task, task.to_string()), (GroupBy::Agent, "coder".into())] {
+        let asked = GetUsageRequest { group_by: group_by.into(), ..GetUsageRequest::default() };
+        let sums = told(world.client().get_usage(world.by(&person, asked)).await).expect("sums").groups;
+        let groups: Vec<(&str, i64)> =
+            sums.iter().map(|sum| (sum.group.as_str(), sum.prompt_tokens + sum.completion_tokens)).collect();
+        assert_eq!(groups, [(wanted.as_str(), 30), ("", 7)]);
+    }
+    world.check_books().await;
 }

@@ -207,6 +207,12 @@ pub const PROOFS: &[Proof] = &[
         needs_house: true,
     },
     Proof {
+        name: "handover",
+        holds: "one agent hands over to the next within 5 ms, 99 of 100 times",
+        tests: &[tests("alone", &["agents_hand_over_within_five_milliseconds"])],
+        needs_house: true,
+    },
+    Proof {
         name: "queue",
         holds: "100 tasks of two people on two workers: none lost, none twice, fair",
         tests: &[tests("alone", &["a_hundred_tasks_on_two_workers_are_fair_and_each_is_done_once"])],
