@@ -90,7 +90,41 @@ async function runFile(page: Page, url: string, path: string): Promise<void> {
 }
 
 /** Pictures of the person's own pages. */
+/** Gives a task in Build mode. */
+async function giveTask(page: Page, prompt: string, policy?: RegExp): Promise<void> {
+  await page.getByRole("link", { name: /^Chat$/ }).first().click();
+  await page.getByRole("radio", { name: /^(Build|Bauen)$/ }).click();
+  await page.getByRole("textbox", { name: /^(Task|Aufgabe)$/ }).fill(prompt);
+  if (policy) {
+    await page.getByRole("combobox", { name: /^(What agents may do|Was Agenten dürfen)$/ }).click();
+    await page.getByRole("option", { name: policy }).click();
+  }
+  await page.getByRole("button", { name: /^(Give the task|Aufgabe geben)$/ }).click();
+}
+
 const scenes: Record<string, Scene> = {
+  build: async (page) => {
+    await page.getByRole("link", { name: /^Chat$/ }).first().click();
+    await page.getByRole("radio", { name: /^(Build|Bauen)$/ }).click();
+    await page.getByRole("textbox", { name: /^(Task|Aufgabe)$/ }).waitFor();
+  },
+  "build-done": async (page) => {
+    await giveTask(page, "Write add.py with a function that adds, and test it.");
+    await page.getByRole("region", { name: /^(How it ended|Wie es ausging)$/ }).waitFor();
+  },
+  "build-steps": async (page) => {
+    await giveTask(page, "Write add.py with a function that adds, and test it.");
+    await page.getByRole("region", { name: /^(How it ended|Wie es ausging)$/ }).waitFor();
+    await page.getByRole("log").evaluate((box) => box.scrollTo({ top: 0 }));
+  },
+  "build-asks": async (page) => {
+    await giveTask(page, "Write add.py; there is a question.");
+    await page.getByRole("textbox", { name: /^(Your answer|Ihre Antwort)$/ }).waitFor();
+  },
+  "build-approval": async (page) => {
+    await giveTask(page, "Write add.py.", /^(Ask first|Erst fragen)/);
+    await page.getByRole("button", { name: /^(Allow|Erlauben)$/ }).waitFor();
+  },
   code: async (page, { url }) => {
     await page.goto(`${url}/code?path=src/primes.py`);
     await page.locator(".monaco-editor .view-line").first().waitFor();

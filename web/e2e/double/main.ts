@@ -16,6 +16,8 @@ import { ErrorInfoSchema } from "../../src/gen/google/rpc/error_details_pb.ts";
 import { create } from "@bufbuild/protobuf";
 import type { User } from "../../src/gen/devstudio/auth/v1/auth_pb.ts";
 import { WatchTreeResponseSchema } from "../../src/gen/devstudio/sandbox/v1/workspace_pb.ts";
+import { WatchTaskResponseSchema } from "../../src/gen/devstudio/agent/v1/agent_pb.ts";
+import { agentRoutes, watchTask } from "./agents.ts";
 import { id, people } from "./data.ts";
 import { edgeJson } from "./json.ts";
 import { spaceOf, watchSpace } from "./space.ts";
@@ -33,6 +35,7 @@ export async function startDouble(port = 0): Promise<Double> {
   const router = createConnectRouter({ connect: false, grpc: false, requireConnectProtocolHeader: false });
   routes(router);
   archiveRoutes(router, callerOf);
+  agentRoutes(router, callerOf);
   const handlers = new Map(router.handlers.map((handler: UniversalHandler) => [handler.requestPath, createFetchHandler(handler)]));
   const server = createServer((request, response) => {
     if (preview(request, response, useTicket)) return;
@@ -137,6 +140,7 @@ async function watch(user: User, method: string, params: Record<string, unknown>
   if (method === "llm.watch_stats") for await (const s of stats(signal)) next(edgeJson(WatchStatsResponseSchema, s));
   if (method === "llm.watch_job") for await (const j of job(String(params["jobId"]), signal)) next(edgeJson(WatchJobResponseSchema, create(WatchJobResponseSchema, j)));
   if (method === "fs.watch") for await (const told of watchSpace(spaceOf(user, String(params["workspaceId"] ?? "")), String(params["resumeToken"] ?? ""), signal)) next(edgeJson(WatchTreeResponseSchema, told));
+  if (method === "agent.watch") await watchTask(user, String(params["taskId"]), BigInt(String(params["afterSeq"] ?? 0)), (told) => next(edgeJson(WatchTaskResponseSchema, told)), signal);
   if (method === "logs.watch") {
     const filter = readEdgeJson(LogFilterSchema, params["filter"]);
     const after = BigInt(String(params["afterSeq"] ?? 0));

@@ -91,6 +91,7 @@ function wordsOf(reason: string, d: Record<string, string>, seconds: number, raw
     case "LOCK_HELD": return { title: m.err_lock_title({ path: d["path"] ?? "", holder: d["owner_agent_id"] || m.lock_person() }), meaning: m.err_nothing_written(), action: m.err_lock_action() };
     case "STALE_FENCE": return { title: m.err_fence_title({ path: d["path"] ?? "" }), meaning: m.err_nothing_written() };
     case "HUNK_MISMATCH": return { title: m.err_hunk_title(), meaning: m.err_nothing_written(), action: m.err_version_action() };
+    case "TYPE_MISMATCH": return { title: m.err_type_mismatch() };
     case "ARCHIVE_INVALID": return { title: m.archive_err_invalid(), meaning: m.err_nothing_written() };
     case "MODEL_NOT_LOADED": return { title: m.err_model_not_loaded_title({ model: d["model"] ?? m.the_model() }), meaning: m.err_costs_nothing(), action: m.err_model_action() };
     case "MODEL_UNKNOWN": return { title: m.err_model_unknown_title({ model: d["model"] ?? "" }), action: m.err_model_action() };

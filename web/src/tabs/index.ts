@@ -20,7 +20,7 @@ export interface Tab {
 
 export const tabs: Tab[] = [
   { id: "code", path: "code", home: "/code", label: m.tab_code, icon: Code2, keys: "Mod+1", load: () => import("./code/tab"), warm: () => import("../lib/warm").then(({ warmUp }) => warmUp("src/tabs/code/workspace.tsx")) },
-  { id: "chat", path: "chat", home: "/chat", label: m.tab_chat, icon: MessageSquare, keys: "Mod+2", load: () => import("./chat/tab") },
+  { id: "chat", path: "chat/{-$taskId}", home: "/chat", label: m.tab_chat, icon: MessageSquare, keys: "Mod+2", load: () => import("./chat/tab") },
   { id: "run", path: "run/{-$execId}", home: "/run", label: m.tab_run, icon: Play, keys: "Mod+3", load: () => import("./run/tab") },
   { id: "terminal", path: "terminal/{-$terminalId}", home: "/terminal", label: m.terminal_tab, icon: SquareTerminal, keys: "Mod+4", load: () => import("./terminal/tab") },
   { id: "logs", path: "logs", home: "/logs", label: m.tab_logs, icon: ScrollText, keys: "Mod+5", load: () => import("./logs/tab") },

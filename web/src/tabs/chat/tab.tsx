@@ -1,10 +1,12 @@
-// The Chat tab: conversations of this browser, and the one that is open.
+// The Chat tab: conversations of this browser and the one that is open; in Build mode, tasks of agents.
 import { ArrowDown, MessagesSquare, Plus, Trash2 } from "lucide-react";
+import { useParams, useRouterState } from "@tanstack/react-router";
 import { useEffect, useLayoutEffect, useRef, useState } from "react";
 import { toast } from "../../ui/toast";
 import { ask, MOST_THREADS, newThread, openThread, removeThread, stopAnswer, useChat, type Thread } from "../../lib/chat";
 import { useCommands } from "../../lib/commands";
 import { ago, number } from "../../lib/format";
+import { go } from "../../lib/nav";
 import { useStatus } from "../../lib/status";
 import { m } from "../../paraglide/messages";
 import { Button, IconButton } from "../../ui/button";
@@ -12,10 +14,26 @@ import { cx } from "../../ui/cx";
 import { Dialog } from "../../ui/dialog";
 import { usePhone } from "../../ui/media";
 import { Panes } from "../../ui/panes";
+import { Segmented } from "../../ui/segmented";
+import { Build } from "./build";
 import { Composer } from "./composer";
 import { Message } from "./message";
 
 export default function ChatTab() {
+  const { taskId = "" } = useParams({ strict: false }) as { taskId?: string };
+  const building = useRouterState({ select: (s) => (s.location.search as { mode?: unknown }).mode === "build" }) || taskId !== "";
+  const modes = (
+    <Segmented
+      label={m.chat_mode()}
+      value={building ? "build" : "chat"}
+      options={[{ value: "chat", label: m.chat_mode_chat() }, { value: "build", label: m.build() }]}
+      onChange={(mode) => go("/chat", mode === "build" ? { mode } : {})}
+    />
+  );
+  return building ? <Build taskId={taskId} modes={modes} /> : <Conversations modes={modes} />;
+}
+
+function Conversations({ modes }: { modes: React.ReactNode }) {
   const phone = usePhone();
   const { threads, activeId } = useChat();
   const [sheet, setSheet] = useState(false);
@@ -32,12 +50,15 @@ export default function ChatTab() {
   const list = <ThreadList threads={threads} activeId={activeId} onPick={() => setSheet(false)} />;
   const conversation = (
     <section aria-label={m.conversation()} data-pane className="flex min-h-0 flex-1 flex-col bg-panel">
-      {phone && (
-        <div className="flex h-11 shrink-0 items-center justify-between border-b border-line px-2">
-          <Button tone="quiet" icon={MessagesSquare} onClick={() => setSheet(true)}>{m.conversations()}</Button>
-          <IconButton label={m.chat_new()} icon={Plus} onClick={newThread} />
-        </div>
-      )}
+      <div className="flex h-11 shrink-0 items-center justify-between gap-2 border-b border-line px-2">
+        {modes}
+        {phone && (
+          <span className="flex items-center gap-1">
+            <Button tone="quiet" icon={MessagesSquare} onClick={() => setSheet(true)}>{m.conversations()}</Button>
+            <IconButton label={m.chat_new()} icon={Plus} onClick={newThread} />
+          </span>
+        )}
+      </div>
       {thread ? <Conversation key={thread.id} thread={thread} /> : <Nothing />}
       <Composer busy={busy} used={lastUsed(thread)} />
     </section>

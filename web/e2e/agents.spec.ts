@@ -1,0 +1,113 @@
+// Tasks of agents by hand, on the double, whose agents go the way of a believable task; both languages, keyboard, axe.
+import type { Browser, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { faults, settled, views } from "./axe.ts";
+import { launch, open, signIn, type View } from "./browser.ts";
+
+const server = inject("server");
+let browser: Browser;
+let page: Page;
+let leave: () => Promise<void> = async () => {};
+let complaints: string[] = [];
+
+beforeAll(async () => { browser = await launch(); });
+afterAll(() => browser.close());
+afterEach(async ({ task }) => {
+  if (task.result?.state === "fail") await page.screenshot({ path: `test-results/${task.name.replace(/\W+/g, "-").slice(0, 80)}.png` });
+  await leave();
+});
+
+async function enter(view: View): Promise<void> {
+  const opened = await open(browser, server.url, { ...view, reducedMotion: true });
+  ({ page, complaints } = opened);
+  leave = () => opened.context.close();
+  page.setDefaultTimeout(20_000);
+  await signIn(page, server.url, server.email, server.password);
+  await page.goto(`${server.url}/chat`);
+  await page.getByRole("radio", { name: /^(Build|Bauen)$/ }).click();
+}
+const timeline = () => page.getByRole("log", { name: /^(What happens|Was geschieht)$/ });
+async function give(prompt: string, policy?: RegExp): Promise<void> {
+  await page.getByRole("textbox", { name: /^(Task|Aufgabe)$/ }).fill(prompt);
+  if (policy) {
+    await page.getByRole("combobox", { name: /^(What agents may do|Was Agenten dürfen)$/ }).click();
+    await page.getByRole("option", { name: policy }).click();
+  }
+  await page.getByRole("button", { name: /^(Give the task|Aufgabe geben)$/ }).click();
+  await page.waitForURL(/\/chat\/[0-9a-f-]{36}/);
+}
+const ended = (word: string) => page.getByRole("region", { name: /^(How it ended|Wie es ausging)$/ }).getByText(word, { exact: true }).waitFor();
+
+describe.skipIf(server.real)("a task of agents (on the double)", () => {
+  for (const locale of ["en", "de"] as const)
+    test(`goes from its plan over a failing test to its end, and stays after a reload (${locale})`, async () => {
+      await enter({ width: 1280, locale });
+      await give(locale === "en" ? "Write add.py and test it." : "Schreibe add.py und teste es.");
+      await page.getByRole("region", { name: "Plan" }).getByText("Test it.").waitFor();
+      await timeline().getByText("AssertionError: -1").waitFor();
+      await ended(locale === "en" ? "Done" : "Fertig");
+      expect(await timeline().getByRole("article").count()).toBe(8);
+      await timeline().getByText("return a + b").first().waitFor();
+      await page.reload();
+      await ended(locale === "en" ? "Done" : "Fertig");
+      expect(await timeline().getByRole("article").count()).toBe(8);
+      await page.getByRole("navigation", { name: /^(Tasks|Aufgaben)$/ }).getByRole("button", { name: /add\.py/ }).first().waitFor();
+      expect(complaints).toEqual([]);
+    });
+
+  test("asks a question, takes the answer, and goes on", async () => {
+    await enter({ width: 1280, locale: "en" });
+    await give("Write add.py; there is a question.");
+    await page.getByRole("region", { name: "It waits for you" }).getByText("Which language shall I use?").waitFor();
+    await page.getByRole("textbox", { name: "Your answer" }).fill("Python");
+    await page.keyboard.press("Enter");
+    await timeline().getByText("Python").first().waitFor();
+    await ended("Done");
+  });
+
+  test("shows what it would change before it may, and does not where it is forbidden", async () => {
+    await enter({ width: 1280, locale: "en" });
+    await give("Write add.py.", /^Ask first/);
+    const waits = page.getByRole("region", { name: "It waits for you" });
+    await waits.getByText("May it do this? Writes add.py").waitFor();
+    await waits.getByText("return a - b").waitFor();
+    await waits.getByRole("textbox").fill("not this file");
+    await waits.getByRole("button", { name: "Forbid" }).click();
+    await timeline().getByText("You forbade it.").waitFor();
+    await ended("Failed");
+  });
+
+  test("is cancelled at once, and says so in the list", async () => {
+    await enter({ width: 1280, locale: "en" });
+    await give("Write add.py slowly.");
+    await page.getByRole("button", { name: "Cancel the task" }).click();
+    await ended("Cancelled");
+    await page.getByRole("navigation", { name: "Tasks" }).getByRole("button", { name: /slowly.*Cancelled/s }).first().waitFor();
+  });
+
+  test("works on a phone, and by keyboard alone", async () => {
+    await enter({ width: 390, locale: "de" });
+    await page.getByRole("textbox", { name: "Aufgabe" }).focus();
+    await page.keyboard.type("Schreibe add.py.");
+    await page.keyboard.press("Enter");
+    await ended("Fertig");
+    await page.getByRole("button", { name: "Aufgaben", exact: true }).click();
+    await page.getByRole("dialog").getByRole("button", { name: /add\.py/ }).first().waitFor();
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    expect(wide).toBe(0);
+  });
+
+  for (const view of views)
+    test(`has no faults of accessibility while it waits and when it has ended (${view.theme}, ${view.width})`, async () => {
+      await enter({ ...view, locale: "en" });
+      await give("Write add.py; there is a question.");
+      await page.getByRole("textbox", { name: "Your answer" }).waitFor();
+      await settled(page);
+      expect(await faults(page, "a task")).toEqual([]);
+      await page.getByRole("textbox", { name: "Your answer" }).fill("Python");
+      await page.getByRole("button", { name: "Send the answer" }).click();
+      await ended("Done");
+      await settled(page);
+      expect(await faults(page, "a task")).toEqual([]);
+    });
+});

@@ -1,0 +1,74 @@
+// Where one gives a task: what is wanted, of which kind, and what agents may do without being asked.
+import { Hammer } from "lucide-react";
+import { useEffect, useRef, useState } from "react";
+import { create } from "zustand";
+import { agents } from "../../api/agents";
+import { explain, type Fault } from "../../api/errors";
+import { refetch } from "../../api/query";
+import { AgentService, TaskKind, TaskPolicy } from "../../gen/devstudio/agent/v1/agent_pb";
+import { usePlace } from "../../lib/place";
+import { m } from "../../paraglide/messages";
+import { Button } from "../../ui/button";
+import { FaultLine } from "../../ui/fault";
+import { usePhone } from "../../ui/media";
+import { Select } from "../../ui/select";
+import { kinds, policies } from "./task-words";
+
+const steps = [6, 12, 24, 50];
+
+/** What is being written; it stays while one looks at other places. */
+export const useTaskDraft = create<{ prompt: string; kind: TaskKind; policy: TaskPolicy; maxSteps: number }>(() => ({ prompt: "", kind: TaskKind.CODE, policy: TaskPolicy.WORKSPACE, maxSteps: 12 }));
+
+export function TaskComposer({ onGiven }: { onGiven: (taskId: string) => void }) {
+  const { prompt, kind, policy, maxSteps } = useTaskDraft();
+  const workspaceId = usePlace();
+  const phone = usePhone();
+  const box = useRef<HTMLTextAreaElement>(null);
+  const [busy, setBusy] = useState(false);
+  const [fault, setFault] = useState<Fault | null>(null);
+  useEffect(() => { if (!phone) box.current?.focus(); }, [phone]);
+  const give = async () => {
+    if (prompt.trim() === "" || busy) return;
+    setBusy(true);
+    setFault(null);
+    try {
+      const { taskId } = await agents.submitTask({ prompt: prompt.trim(), kind, policy, maxSteps, workspaceId });
+      useTaskDraft.setState({ prompt: "" });
+      refetch(AgentService.method.listTasks);
+      onGiven(taskId);
+    } catch (cause) {
+      setFault(explain(cause));
+    }
+    setBusy(false);
+  };
+  const choice = <T extends number>(options: { value: T; label: () => string; about: () => string }[]) => options.map((option) => ({ value: String(option.value), label: option.label(), about: option.about() }));
+  return (
+    <div className="mx-auto flex w-full max-w-180 flex-col gap-2 px-4 pb-4 max-tab:px-3 max-tab:pb-3">
+      {fault && <FaultLine fault={fault} />}
+      <div className="rounded-card border border-line-strong bg-raised p-2.5 focus-within:border-focus">
+        <textarea
+          ref={box}
+          rows={3}
+          value={prompt}
+          aria-label={m.task_prompt()}
+          placeholder={m.task_prompt_hint()}
+          maxLength={4_000}
+          onChange={(event) => useTaskDraft.setState({ prompt: event.target.value })}
+          onKeyDown={(event) => {
+            if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
+            event.preventDefault();
+            void give();
+          }}
+          className="max-h-60 min-h-18 w-full resize-none bg-transparent px-1.5 py-1.5 text-base text-fg outline-none"
+        />
+        <div className="flex flex-wrap items-center gap-1.5">
+          <Select quiet label={m.task_kind()} value={String(kind)} onChange={(value) => useTaskDraft.setState({ kind: Number(value) as TaskKind })} options={choice(kinds)} />
+          <Select quiet label={m.task_policy()} value={String(policy)} onChange={(value) => useTaskDraft.setState({ policy: Number(value) as TaskPolicy })} options={choice(policies)} />
+          <Select quiet label={m.task_most_steps()} value={String(maxSteps)} onChange={(value) => useTaskDraft.setState({ maxSteps: Number(value) })} options={steps.map((count) => ({ value: String(count), label: m.task_up_to_steps({ count }) }))} />
+          <span className="flex-1" />
+          <Button tone="primary" icon={Hammer} busy={busy} disabled={prompt.trim() === ""} onClick={() => void give()}>{m.task_give()}</Button>
+        </div>
+      </div>
+    </div>
+  );
+}
