@@ -10,26 +10,30 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::{
-    harness::{House, Person, binary, eventually, free_port, fresh_dir, spawn_bound},
+    harness::{House, Person, binary, eventually, free_port, fresh_dir, root, spawn_bound},
     kill::{ALONE, children},
     proof::{counts, figure, proving},
     scripted_llm::{Ask, Line, Script, Scripted},
 };
 
 /// A house whose own workers rest, and a process of agents beside it that asks the scripted service.
-struct Stage {
-    house: House,
-    llm: Scripted,
+pub struct Stage {
+    /// The house.
+    pub house: House,
+    pub llm: Scripted,
     script: Arc<Lock<Script>>,
     agents: Lock<Option<Child>>,
     database: String,
     /// Where the process of agents tells its metrics.
     metrics: u16,
+    /// Where its own edge listens.
+    edge: u16,
 }
 
 static STAGE: OnceCell<Stage> = OnceCell::const_new();
 
-async fn stage() -> &'static Stage {
+/// The stage that these tests share.
+pub async fn stage() -> &'static Stage {
     STAGE
         .get_or_init(|| async {
             let mut env: Vec<(String, String)> =
@@ -54,14 +58,22 @@ async fn stage() -> &'static Stage {
             let socket = house.data_dir.join("scripted.sock");
             let keys = house.data_dir.join("keys");
             let llm = Scripted::serve(&keys, &house.socket("core"), &socket, ask).await;
-            Stage { house, llm, script, agents: Lock::default(), database, metrics: free_port() }
+            Stage {
+                house,
+                llm,
+                script,
+                agents: Lock::default(),
+                database,
+                metrics: free_port(),
+                edge: free_port(),
+            }
         })
         .await
 }
 
 impl Stage {
     /// From now on the script is this, and agents work.
-    async fn play(&self, script: impl Fn(&Ask) -> Line + Send + Sync + 'static) {
+    pub async fn play(&self, script: impl Fn(&Ask) -> Line + Send + Sync + 'static) {
         *self.script.lock().unwrap() = Arc::new(script);
         if self.agents.lock().unwrap().is_none() {
             self.raise();
@@ -73,7 +85,9 @@ impl Stage {
         let link = |name: &str| format!("unix:{}", self.house.socket(name).display());
         let mut command = Command::new(binary());
         command
-            .args(["serve", "agent", "--mesh-listen=127.0.0.1:0"])
+            .args(["serve", "agent", "edge", "--mesh-listen=127.0.0.1:0"])
+            .arg(format!("--listen=127.0.0.1:{}", self.edge))
+            .arg(format!("--web-dir={}", root().join("web/dist").display()))
             .arg(format!("--link-auth={}", link("core")))
             .arg(format!("--link-billing={}", link("core")))
             .arg(format!("--link-sandbox={}", link("sandbox")))
@@ -87,6 +101,11 @@ impl Stage {
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(self.house.data_dir.join("agents.log")).unwrap());
         *self.agents.lock().unwrap() = Some(spawn_bound(command));
+    }
+
+    /// Somebody who calls by the edge of that process: what agents do for a call asks the scripted service then.
+    pub fn at_its_edge(&self, person: Person) -> Person {
+        Person { url: format!("http://127.0.0.1:{}", self.edge), ..person }
     }
 
     /// Ends the process of agents as a power failure would.

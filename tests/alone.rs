@@ -8,6 +8,7 @@ mod proof;
 mod agents;
 mod clock;
 mod kill;
+mod provision;
 mod scripted_llm;
 mod terminals;
 mod traces;

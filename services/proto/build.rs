@@ -7,7 +7,7 @@ use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-const FILES: [&str; 15] = [
+const FILES: [&str; 16] = [
     "devstudio/options/v1/options.proto",
     "devstudio/errors/v1/reason.proto",
     "devstudio/auth/v1/auth.proto",
@@ -23,6 +23,7 @@ const FILES: [&str; 15] = [
     "devstudio/agent/v1/action.proto",
     "devstudio/agent/v1/agent.proto",
     "devstudio/agent/v1/chain.proto",
+    "devstudio/agent/v1/provision.proto",
 ];
 
 fn main() {

@@ -3,6 +3,7 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { faults, settled, views } from "./axe.ts";
 import { launch, open, signIn, type View } from "./browser.ts";
+import { clientsOf } from "./clients.ts";
 
 const server = inject("server");
 let browser: Browser;
@@ -110,4 +111,56 @@ describe.skipIf(server.real)("a task of agents (on the double)", () => {
       await settled(page);
       expect(await faults(page, "a task")).toEqual([]);
     });
+
+  test("is begun from the editor on what is selected, and given by the person only", async () => {
+    await enter({ width: 1280, locale: "en" });
+    await page.goto(`${server.url}/code?path=src/primes.py`);
+    await page.locator(".monaco-editor .view-line").first().waitFor();
+    await page.locator(".monaco-editor .view-line").first().click();
+    await page.keyboard.press("Home");
+    await page.keyboard.press("Shift+End");
+    await page.keyboard.press("F1");
+    await page.keyboard.type("Fix with an agent");
+    await page.keyboard.press("Enter");
+    const task = page.getByRole("textbox", { name: "Task" });
+    await task.waitFor();
+    const text = await task.inputValue();
+    expect(text).toContain("Find and fix the fault in src/primes.py.");
+    expect(text).toContain("```");
+    await page.getByRole("combobox", { name: "Kind of task" }).getByText("Fix a fault").waitFor();
+    await page.getByRole("list", { name: "Files to look at first" }).getByText("src/primes.py").waitFor();
+    await page.getByRole("button", { name: "Leave out src/primes.py" }).click();
+    expect(await page.getByRole("navigation", { name: "Tasks" }).getByRole("button", { name: /Find and fix/ }).count()).toBe(0);
+    await page.goto(`${server.url}/code?path=src/primes.py`);
+    await page.locator(".monaco-editor .view-line").first().click();
+    await page.keyboard.press("F1");
+    await page.keyboard.type("Explain");
+    await page.keyboard.press("Enter");
+    const message = page.getByRole("textbox", { name: "Message" });
+    await message.waitFor();
+    expect(await message.inputValue()).toContain("Explain this code of src/primes.py:");
+  });
+
+  test("are changed by an admin, who is told when somebody else did meanwhile", async () => {
+    await enter({ width: 1280, locale: "en" });
+    await page.goto(`${server.url}/admin/agents`);
+    const change = async (about: string) => {
+      await page.getByRole("button", { name: "Change Coder" }).click();
+      await page.getByRole("textbox", { name: "What it is for" }).fill(about);
+    };
+    await change("Writes good code.");
+    await page.getByRole("checkbox", { name: "search" }).check();
+    await page.getByRole("dialog").getByRole("button", { name: "Change", exact: true }).click();
+    await page.getByText("Writes good code.").waitFor();
+    await page.getByText("search", { exact: true }).first().waitFor();
+    await settled(page);
+    expect(await faults(page, "agents")).toEqual([]);
+    await change("Too late.");
+    const { agents } = await clientsOf(server.url, server.email, server.password);
+    const coder = (await agents.listAgents({})).agents.find((agent) => agent.agentId === "coder");
+    if (!coder) throw new Error("no coder");
+    await agents.updateAgent({ agent: coder });
+    await page.getByRole("dialog").getByRole("button", { name: "Change", exact: true }).click();
+    await page.getByRole("dialog").getByRole("alert").waitFor();
+  });
 });

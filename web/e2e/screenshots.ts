@@ -108,6 +108,16 @@ const scenes: Record<string, Scene> = {
     await page.getByRole("radio", { name: /^(Build|Bauen)$/ }).click();
     await page.getByRole("textbox", { name: /^(Task|Aufgabe)$/ }).waitFor();
   },
+  agents: async (page, { url }) => {
+    await page.goto(`${url}/admin/agents`);
+    await page.getByRole("button", { name: /Coder/ }).waitFor();
+  },
+  "agents-edit": async (page, { url }) => {
+    await page.goto(`${url}/admin/agents`);
+    await page.getByRole("button", { name: /Coder/ }).click();
+    await page.getByRole("dialog").waitFor();
+    await settled(page);
+  },
   "build-done": async (page) => {
     await giveTask(page, "Write add.py with a function that adds, and test it.");
     await page.getByRole("region", { name: /^(How it ended|Wie es ausging)$/ }).waitFor();

@@ -73,7 +73,8 @@ pub async fn preview(peers: &Peers, actor: &Actor, act: &Act) -> Result<String, 
     Ok(diff(path, &before, &after))
 }
 
-fn diff(path: &str, before: &str, after: &str) -> String {
+/// A unified diff of one file; empty where both are the same.
+pub fn diff(path: &str, before: &str, after: &str) -> String {
     if before == after {
         return String::new();
     }
@@ -245,7 +246,7 @@ impl<I: Intents> Doing<'_, I> {
         // What the program writes is the agent's doing; a lock of its own says so, and is in nobody's way.
         let mark = format!(".devstudio/{}", self.actor.task_id);
         let fence = self.peers.lock(self.actor, &mark, false).await?;
-        let mut came = match self.peers.run(self.actor, fence, exec_id, runtime, code).await {
+        let mut came = match self.peers.run(self.actor, fence, Some(exec_id), runtime, code).await {
             Ok(result) => of_run(&result),
             Err(fault) if is_its_own(&fault) => ActionDone { exit_code: -1, ..of_fault(&fault) },
             Err(fault) => return Err(fault.into()),

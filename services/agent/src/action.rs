@@ -4,7 +4,7 @@
 use devstudio_kit::rpc::Index;
 use devstudio_proto::{
     agent::v1::{AgentAction, EditHunk, agent_action::Act},
-    check::Check as _,
+    check::Check,
 };
 use prost::Message as _;
 use prost_reflect::{
@@ -64,6 +64,14 @@ pub fn published() -> Value {
         object.insert("title".into(), "AgentAction".into());
     }
     schema
+}
+
+/// The JSON schema of a message of the contract: all its fields, all bounded.
+pub fn message_schema(name: &str) -> Value {
+    let descriptor = Index::get().pool.get_message_by_name(name).expect("the contract has it");
+    let choice = Choice { shorter: 1, ..Choice::default() };
+    let fields: Vec<FieldDescriptor> = descriptor.fields().collect();
+    object(fields.iter().map(|field| (field.json_name(), of(field, &choice))))
 }
 
 fn object<'a>(properties: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
@@ -130,20 +138,28 @@ fn flag(field: &FieldDescriptor, name: &str) -> bool {
 
 /// Reads an action. In words what is wrong with it: nothing of it is done.
 pub fn read(text: &str) -> Result<AgentAction, String> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    let options = DeserializeOptions::new().deny_unknown_fields(true);
-    let message = DynamicMessage::deserialize_with_options(descriptor(), &mut json, &options);
-    let message = message.map_err(|error| format!("it is no action: {error}"))?;
-    json.end().map_err(|error| format!("something follows the action: {error}"))?;
-    let action: AgentAction = message.transcode_to().map_err(|error| format!("it is no action: {error}"))?;
-    let mut broken = Vec::new();
-    action.check("", &mut broken);
-    if let Some(first) = broken.first() {
-        return Err(format!("{} {}", first.pointer, first.message));
-    }
+    let action: AgentAction = decode("devstudio.agent.v1.AgentAction", text)?;
     match action.act {
         Some(_) => Ok(action),
         None => Err("it says nothing of what to do".to_owned()),
+    }
+}
+
+/// Reads a message of the contract from a model's JSON, and checks it by the contract's rules.
+pub fn decode<M: prost::Message + Default + Check>(name: &str, text: &str) -> Result<M, String> {
+    let descriptor = Index::get().pool.get_message_by_name(name).expect("the contract has it");
+    let what = descriptor.name().to_owned();
+    let mut json = serde_json::Deserializer::from_str(text);
+    let options = DeserializeOptions::new().deny_unknown_fields(true);
+    let message = DynamicMessage::deserialize_with_options(descriptor, &mut json, &options);
+    let message = message.map_err(|error| format!("it is no {what}: {error}"))?;
+    json.end().map_err(|error| format!("something follows the {what}: {error}"))?;
+    let message: M = message.transcode_to().map_err(|error| format!("it is no {what}: {error}"))?;
+    let mut broken = Vec::new();
+    message.check("", &mut broken);
+    match broken.first() {
+        Some(first) => Err(format!("{} {}", first.pointer, first.message)),
+        None => Ok(message),
     }
 }
 
@@ -235,17 +251,17 @@ mod tests {
     fn what_is_no_action_is_refused_whole() {
         let long = format!(r#"{{"thought":"","writeFile":{{"path":"a","text":"{}"}}}}"#, "x".repeat(8001));
         for (text, why) in [
-            ("", "no action"),
-            ("write a file", "no action"),
+            ("", "no AgentAction"),
+            ("write a file", "no AgentAction"),
             ("{}", "nothing of what to do"),
             (r#"{"thought":"x"}"#, "nothing of what to do"),
             (r#"{"thought":"x","writeFile":{"path":"","text":"y"}}"#, "/writeFile/path"),
             (
                 r#"{"thought":"x","writeFile":{"path":"a","text":"y"},"finish":{"success":true,"summary":"z"}}"#,
-                "no action",
+                "no AgentAction",
             ),
-            (r#"{"thought":"x","rmRf":{"path":"/"}}"#, "no action"),
-            (r#"{"thought":"x","finish":{"success":"yes","summary":"z"}}"#, "no action"),
+            (r#"{"thought":"x","rmRf":{"path":"/"}}"#, "no AgentAction"),
+            (r#"{"thought":"x","finish":{"success":"yes","summary":"z"}}"#, "no AgentAction"),
             (r#"{"thought":"x","finish":{"success":true,"summary":"z"}} {"#, "follows"),
             (long.as_str(), "/writeFile/text"),
         ] {

@@ -14,6 +14,9 @@ pub enum Error {
     /// Too many open tasks.
     #[error("{0} tasks of yours have not ended yet; wait for one, or cancel one")]
     QueueFull(i64),
+    /// A plan is applied once.
+    #[error("the plan was applied already, or is being applied")]
+    Applied,
     /// Another changed the agent meanwhile.
     #[error("somebody changed the agent meanwhile")]
     VersionConflict(i32),
@@ -50,6 +53,7 @@ impl From<Error> for Fault {
             Error::NotFound(_) => Reason::NotFound,
             Error::State(_) => Reason::StateConflict,
             Error::QueueFull(_) => Reason::QueueFull,
+            Error::Applied => Reason::AlreadyExists,
             Error::VersionConflict(_) => Reason::VersionConflict,
             Error::PersonOnly => Reason::RoleRequired,
             Error::Invalid { .. } => Reason::SchemaViolation,

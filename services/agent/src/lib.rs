@@ -18,6 +18,8 @@ mod notices;
 mod peers;
 mod policy;
 mod prompt;
+mod provision;
+mod provision_service;
 mod service;
 mod store;
 mod task;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 use devstudio_kit::{Mesh, clock::Clock, logs::Log, server::MAX_MESSAGE_BYTES};
 use devstudio_proto::agent::v1::{
     agent_service_server::AgentServiceServer, chain_service_server::ChainServiceServer,
+    provision_service_server::ProvisionServiceServer,
 };
 use sqlx::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -37,6 +40,7 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 
 pub use action::{published as action_schema, read as read_action};
 pub use error::Error;
+pub use provision::plan::{published as plan_schema, read as read_plan};
 use {agent_dispatcher::Dispatcher, notices::Notices, peers::Peers, store::Store};
 
 /// Settings of the agents.
@@ -111,6 +115,14 @@ pub fn routes(deps: Deps) -> Routes {
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES)
         .accept_compressed(CompressionEncoding::Gzip);
+    let provision = provision::run::Provision {
+        store: dispatcher.store.clone(),
+        clock: dispatcher.clock.clone(),
+        peers: dispatcher.peers.clone(),
+    };
+    let provision = ProvisionServiceServer::new(provision_service::ProvisionGrpc { provision })
+        .max_encoding_message_size(MAX_MESSAGE_BYTES)
+        .accept_compressed(CompressionEncoding::Gzip);
     Routes::new(
         AgentServiceServer::new(service::Agents { dispatcher })
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -119,4 +131,5 @@ pub fn routes(deps: Deps) -> Routes {
             .send_compressed(CompressionEncoding::Gzip),
     )
     .add_service(chains)
+    .add_service(provision)
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use devstudio_proto::agent::v1::{
-    ActionChosen, ActionDone, AgentMessage, Decided, MessageKind, TaskEvent, agent_action::Act,
+    ActionChosen, ActionDone, AgentMessage, Decided, MessageKind, TaskEvent, TaskState, agent_action::Act,
     task_event::Event,
 };
 
@@ -47,6 +47,8 @@ pub struct Memory {
     pub turn_began: usize,
     /// How often the work was handed back.
     pub handed_back: usize,
+    /// The last state that was told.
+    pub state: Option<TaskState>,
 }
 
 impl Memory {
@@ -94,7 +96,8 @@ impl Memory {
                 }
                 self.messages.push(message);
             }
-            Some(Event::State(_) | Event::Progress(_)) | None => {}
+            Some(Event::State(state)) => self.state = Some(state.state()),
+            Some(Event::Progress(_)) | None => {}
         }
     }
 

@@ -21,8 +21,8 @@ use devstudio_proto::{
     sandbox::v1::{
         AcquireLockRequest, CancelRunRequest, CreateSnapshotRequest, DeletePathRequest, EditFileRequest,
         Entry, Hunk, ListEnginesRequest, ListFilesRequest, ListLocksRequest, ListWorkspacesRequest,
-        MovePathRequest, ReadFileRequest, ReleaseLockRequest, RunExecRequest, RunExecResponse, RunStatus,
-        SearchFilesRequest, SearchFilesResponse, Snapshot, WriteFileRequest,
+        MovePathRequest, ReadFileRequest, ReleaseLockRequest, RestoreSnapshotRequest, RunExecRequest,
+        RunExecResponse, RunStatus, SearchFilesRequest, SearchFilesResponse, Snapshot, WriteFileRequest,
         lock_service_client::LockServiceClient, read_file_response,
         sandbox_service_client::SandboxServiceClient, snapshot_service_client::SnapshotServiceClient,
         workspace_service_client::WorkspaceServiceClient, write_file_request,
@@ -287,6 +287,16 @@ impl Peers {
         made.snapshot.ok_or_else(|| Fault::internal("the sandbox answered without a snapshot"))
     }
 
+    /// Makes the workspace as a snapshot has it.
+    pub async fn restore(&self, actor: &Actor, snapshot_id: Uuid) -> Result<(), Fault> {
+        let asked = RestoreSnapshotRequest {
+            workspace_id: actor.workspace_id.to_string(),
+            snapshot_id: snapshot_id.to_string(),
+            ..Default::default()
+        };
+        answer(self.snapshots.clone().restore_snapshot(self.request(actor, asked).await?).await).map(drop)
+    }
+
     /// The runtimes of the engine `run`; none where it does not work.
     pub async fn runtimes(&self, actor: &Actor) -> Result<BTreeMap<String, String>, Fault> {
         let asked = self.request(actor, ListEnginesRequest {}).await?;
@@ -295,12 +305,12 @@ impl Peers {
         Ok(run.map(|run| run.runtimes).unwrap_or_default())
     }
 
-    /// Runs a program under an id; asking again does not run it again.
+    /// Runs a program. Under an id it goes on when this is dropped, and asking again does not run it again.
     pub async fn run(
         &self,
         actor: &Actor,
         fence: i64,
-        exec_id: Uuid,
+        exec_id: Option<Uuid>,
         runtime: &str,
         code: &str,
     ) -> Result<RunExecResponse, Fault> {
@@ -311,7 +321,7 @@ impl Peers {
             timeout_ms: 60_000,
             workspace_id: actor.workspace_id.to_string(),
             fencing_token: fence,
-            exec_id: exec_id.to_string(),
+            exec_id: exec_id.map(|id| id.to_string()).unwrap_or_default(),
             ..Default::default()
         };
         let mut asked = self.request(actor, message).await?;

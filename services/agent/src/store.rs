@@ -4,6 +4,7 @@ mod agents;
 mod chains;
 mod events;
 mod notices;
+mod plans;
 mod tasks;
 
 use sqlx::PgPool;
@@ -11,6 +12,7 @@ use sqlx::PgPool;
 pub use agents::AgentRow;
 pub use chains::ChainRow;
 pub use events::{Change, NewEvent};
+pub use plans::PlanRow;
 pub use tasks::NewTask;
 
 /// The tables of the agents. Cheap to clone.

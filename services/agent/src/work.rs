@@ -92,7 +92,8 @@ impl<'a> Work<'a> {
     /// Works until the task has ended or waits for a person.
     pub async fn run(mut self) -> Result<(), Error> {
         self.memory = Memory::of(self.worker.store.events(self.task.task_id, 0, i64::MAX).await?);
-        if self.task.started_at.is_some() && self.memory.steps.is_empty() && self.memory.plan.is_none() {
+        // Told once, however often a killed worker's task is taken up.
+        if self.memory.state != Some(TaskState::Running) {
             self.record(Change::default(), vec![NewEvent::state(TaskState::Running, "")]).await?;
         }
         let mut failures = 0;

@@ -7,8 +7,8 @@ use prost_reflect::{
 use serde_json::Value;
 
 /// Enums whose values are status words and stay in upper case.
-const STATUS_ENUMS: [&str; 6] =
-    ["RunStatus", "JobState", "ModelState", "UsageStatus", "TaskState", "ChainState"];
+const STATUS_ENUMS: [&str; 7] =
+    ["RunStatus", "JobState", "ModelState", "UsageStatus", "TaskState", "ChainState", "PlanState"];
 
 /// A value's JSON form, such as `admin` for ROLE_ADMIN or `TIMEOUT` for RUN_STATUS_TIMEOUT.
 pub fn enum_form(value: &EnumValueDescriptor) -> String {

@@ -49,6 +49,14 @@ export function agentRoutes(router: ConnectRouter, callerOf: (ctx: HandlerContex
     approveAction: (request, ctx) => decide(own(ctx, request.taskId), { allowed: !request.reject, text: request.comment }, request.approvalId),
     answerQuestion: (request, ctx) => decide(own(ctx, request.taskId), { allowed: true, text: request.text }, ""),
     listAgents: (_, ctx) => (callerOf(ctx), { agents: known }),
+    updateAgent: (request, ctx) => {
+      callerOf(ctx, true);
+      const at = known.findIndex((one) => one.agentId === request.agent?.agentId);
+      if (!request.agent || at < 0) throw fault(Code.NotFound, "NOT_FOUND", "there is no such agent");
+      if (known[at]?.version !== request.agent.version) throw fault(Code.Aborted, "VERSION_CONFLICT", "somebody changed the agent meanwhile");
+      known[at] = create(AgentSchema, { ...request.agent, version: request.agent.version + 1 });
+      return { agent: known[at] };
+    },
   });
 }
 

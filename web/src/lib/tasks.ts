@@ -5,7 +5,7 @@ import { readEdgeJson } from "../api/edgejson";
 import { refetch } from "../api/query";
 import { watch } from "../api/stream";
 import { AgentService, WatchTaskResponseSchema } from "../gen/devstudio/agent/v1/agent_pb";
-import { emptyTimeline, withMessage, type Timeline } from "./timeline";
+import { emptyTimeline, hasEnded, withMessage, type Timeline } from "./timeline";
 
 const AGAIN_MS = 1_000;
 const FINAL = ["NOT_FOUND", "SCHEMA_VIOLATION", "TOKEN_INVALID", "USER_DISABLED"];
@@ -28,6 +28,8 @@ export function useTask(taskId: string): { timeline: Timeline; fault: Fault | nu
           setShown({ taskId, timeline, fault: null });
           if (timeline.task?.state !== state) refetch(AgentService.method.listTasks);
         },
+        // The server stops, and will be there again; a task that has ended is told whole before.
+        onEnd: () => { if (!timeline.task || !hasEnded(timeline.task.state)) timer = setTimeout(start, AGAIN_MS); },
         onFault: (cause) => {
           const fault = explain(cause);
           if (FINAL.includes(fault.reason)) setShown({ taskId, timeline, fault });

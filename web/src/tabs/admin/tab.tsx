@@ -1,6 +1,6 @@
-// The Admin tab: models, users, usage.
+// The Admin tab: models, agents, users, usage.
 import { Link, useParams } from "@tanstack/react-router";
-import { BarChart3, Bot, Users, type LucideIcon } from "lucide-react";
+import { BarChart3, Bot, Hammer, Users, type LucideIcon } from "lucide-react";
 import { lazy, Suspense, useEffect, type ComponentType } from "react";
 import { useCommands } from "../../lib/commands";
 import { go } from "../../lib/nav";
@@ -12,6 +12,7 @@ import { Waiting } from "../../ui/tag";
 
 const sections: { id: string; label: () => string; icon: LucideIcon; page: ComponentType }[] = [
   { id: "models", label: m.models, icon: Bot, page: lazy(() => import("./models")) },
+  { id: "agents", label: m.agents, icon: Hammer, page: lazy(() => import("./agents")) },
   { id: "users", label: m.users, icon: Users, page: lazy(() => import("./users")) },
   { id: "usage", label: m.usage, icon: BarChart3, page: lazy(() => import("./usage")) },
 ];

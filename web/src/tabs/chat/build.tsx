@@ -3,12 +3,13 @@ import { Hammer, ListTodo, Plus } from "lucide-react";
 import { useState } from "react";
 import { useCommands } from "../../lib/commands";
 import { go } from "../../lib/nav";
+import { useTaskDraft } from "../../lib/task-draft";
 import { m } from "../../paraglide/messages";
 import { Button, IconButton } from "../../ui/button";
 import { Dialog } from "../../ui/dialog";
 import { usePhone } from "../../ui/media";
 import { Panes } from "../../ui/panes";
-import { TaskComposer, useTaskDraft } from "./task-composer";
+import { TaskComposer } from "./task-composer";
 import { TaskList } from "./task-list";
 import { TaskView } from "./task-view";
 

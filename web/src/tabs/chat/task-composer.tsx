@@ -1,14 +1,14 @@
 // Where one gives a task: what is wanted, of which kind, and what agents may do without being asked.
-import { Hammer } from "lucide-react";
+import { Hammer, X } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
-import { create } from "zustand";
 import { agents } from "../../api/agents";
 import { explain, type Fault } from "../../api/errors";
 import { refetch } from "../../api/query";
-import { AgentService, TaskKind, TaskPolicy } from "../../gen/devstudio/agent/v1/agent_pb";
+import { AgentService, type TaskKind, type TaskPolicy } from "../../gen/devstudio/agent/v1/agent_pb";
 import { usePlace } from "../../lib/place";
+import { useTaskDraft } from "../../lib/task-draft";
 import { m } from "../../paraglide/messages";
-import { Button } from "../../ui/button";
+import { Button, IconButton } from "../../ui/button";
 import { FaultLine } from "../../ui/fault";
 import { usePhone } from "../../ui/media";
 import { Select } from "../../ui/select";
@@ -16,11 +16,8 @@ import { kinds, policies } from "./task-words";
 
 const steps = [6, 12, 24, 50];
 
-/** What is being written; it stays while one looks at other places. */
-export const useTaskDraft = create<{ prompt: string; kind: TaskKind; policy: TaskPolicy; maxSteps: number }>(() => ({ prompt: "", kind: TaskKind.CODE, policy: TaskPolicy.WORKSPACE, maxSteps: 12 }));
-
 export function TaskComposer({ onGiven }: { onGiven: (taskId: string) => void }) {
-  const { prompt, kind, policy, maxSteps } = useTaskDraft();
+  const { prompt, kind, policy, maxSteps, paths } = useTaskDraft();
   const workspaceId = usePlace();
   const phone = usePhone();
   const box = useRef<HTMLTextAreaElement>(null);
@@ -32,8 +29,8 @@ export function TaskComposer({ onGiven }: { onGiven: (taskId: string) => void })
     setBusy(true);
     setFault(null);
     try {
-      const { taskId } = await agents.submitTask({ prompt: prompt.trim(), kind, policy, maxSteps, workspaceId });
-      useTaskDraft.setState({ prompt: "" });
+      const { taskId } = await agents.submitTask({ prompt: prompt.trim(), kind, policy, maxSteps, workspaceId, paths });
+      useTaskDraft.setState({ prompt: "", paths: [] });
       refetch(AgentService.method.listTasks);
       onGiven(taskId);
     } catch (cause) {
@@ -52,7 +49,7 @@ export function TaskComposer({ onGiven }: { onGiven: (taskId: string) => void })
           value={prompt}
           aria-label={m.task_prompt()}
           placeholder={m.task_prompt_hint()}
-          maxLength={4_000}
+          maxLength={12_000}
           onChange={(event) => useTaskDraft.setState({ prompt: event.target.value })}
           onKeyDown={(event) => {
             if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
@@ -61,6 +58,11 @@ export function TaskComposer({ onGiven }: { onGiven: (taskId: string) => void })
           }}
           className="max-h-60 min-h-18 w-full resize-none bg-transparent px-1.5 py-1.5 text-base text-fg outline-none"
         />
+        {paths.length > 0 && (
+          <ul aria-label={m.task_paths()} className="flex flex-wrap gap-1.5 px-1.5 pb-2">
+            {paths.map((path) => <li key={path} className="font-code flex items-center gap-1 rounded-tag border border-line-2 py-0.5 pr-0.5 pl-1.5 text-2xs text-fg">{path}<IconButton label={m.task_path_remove({ path })} icon={X} size={12} className="size-5" onClick={() => useTaskDraft.setState({ paths: paths.filter((one) => one !== path) })} /></li>)}
+          </ul>
+        )}
         <div className="flex flex-wrap items-center gap-1.5">
           <Select quiet label={m.task_kind()} value={String(kind)} onChange={(value) => useTaskDraft.setState({ kind: Number(value) as TaskKind })} options={choice(kinds)} />
           <Select quiet label={m.task_policy()} value={String(policy)} onChange={(value) => useTaskDraft.setState({ policy: Number(value) as TaskPolicy })} options={choice(policies)} />

@@ -11,7 +11,7 @@ import { useTask } from "../../lib/tasks";
 import { hasEnded, type Timeline } from "../../lib/timeline";
 import { m } from "../../paraglide/messages";
 import { Button } from "../../ui/button";
-import { Dialog } from "../../ui/dialog";
+import { Confirm } from "../../ui/dialog";
 import { FaultPane } from "../../ui/fault";
 import { Avatar, Tag, Waiting } from "../../ui/tag";
 import { toast } from "../../ui/toast";
@@ -105,19 +105,11 @@ function Live({ live, name }: { live: NonNullable<Timeline["live"]>; name: strin
 
 function End({ task }: { task: Task }) {
   const [sure, setSure] = useState(false);
-  const [busy, setBusy] = useState(false);
   const state = stateWord(task.state);
   const took = task.startedAt && task.endedAt ? (Number(task.endedAt.seconds - task.startedAt.seconds)) * 1_000 : 0;
   const restore = async () => {
-    setBusy(true);
-    try {
-      await snapshots.restoreSnapshot({ workspaceId: task.workspaceId, snapshotId: task.snapshotId });
-      toast(m.task_restored());
-      setSure(false);
-    } catch (cause) {
-      toast(explain(cause).title);
-    }
-    setBusy(false);
+    await snapshots.restoreSnapshot({ workspaceId: task.workspaceId, snapshotId: task.snapshotId });
+    toast(m.task_restored());
   };
   return (
     <section aria-label={m.task_end()} className="my-3 flex flex-col gap-2 rounded-card border border-line bg-raised p-3">
@@ -128,15 +120,7 @@ function End({ task }: { task: Task }) {
       </div>
       {task.result && <p className="text-base break-words whitespace-pre-wrap text-fg">{task.result}</p>}
       {task.snapshotId && <div><Button small icon={History} onClick={() => setSure(true)}>{m.task_restore()}</Button></div>}
-      <Dialog open={sure} onClose={() => setSure(false)} title={m.task_restore_title()}>
-        <div className="flex flex-col gap-4">
-          <p className="text-base text-fg-2">{m.task_restore_about()}</p>
-          <div className="flex justify-end gap-2">
-            <Button onClick={() => setSure(false)}>{m.cancel()}</Button>
-            <Button tone="danger" busy={busy} onClick={() => void restore()}>{m.task_restore()}</Button>
-          </div>
-        </div>
-      </Dialog>
+      <Confirm open={sure} onClose={() => setSure(false)} title={m.task_restore_title()} about={m.task_restore_about()} verb={m.task_restore()} onConfirm={restore} />
     </section>
   );
 }

@@ -1,7 +1,9 @@
 // One Monaco editor for all files of a side: it changes models and keeps each one's view.
 import { useEffect, useLayoutEffect, useRef } from "react";
+import { TaskKind } from "../../gen/devstudio/agent/v1/agent_pb";
 import { flushKept } from "../../lib/keep";
 import { useStatus } from "../../lib/status";
+import { beginQuestion, beginTask } from "../../lib/task-draft";
 import { useTheme } from "../../lib/theme";
 import { useWorkbench } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
@@ -24,6 +26,8 @@ export function Editor({ path, right, focused, locked }: { path: string; right: 
   const phone = usePhone();
   const insertion = useWorkbench((s) => s.insertion);
   const spot = useWorkbench((s) => s.spot);
+  const shown = useRef(path);
+  useEffect(() => { shown.current = path; }, [path]);
 
   useEffect(() => {
     if (!box.current) return;
@@ -46,10 +50,19 @@ export function Editor({ path, right, focused, locked }: { path: string; right: 
     current ??= made;
     const cursor = made.onDidChangeCursorPosition(({ position }) => { if (current === made) useStatus.setState({ cursor: { line: position.lineNumber, column: position.column } }); });
     const markers = monaco.editor.onDidChangeMarkers(() => { if (current === made) countProblems(made.getModel()); });
+    // What agents and the model can do with the selection, or with the file.
+    const offer = (id: string, label: string, order: number, run: (path: string, selection: string) => void) =>
+      made.addAction({ id: `devstudio.${id}`, label, contextMenuGroupId: "9_agents", contextMenuOrder: order, run: () => run(shown.current, made.getModel()?.getValueInRange(made.getSelection() ?? new monaco.Selection(1, 1, 1, 1)) ?? "") });
+    const offers = [
+      offer("fix", m.editor_fix(), 1, (file, selection) => beginTask(TaskKind.FIX, m.editor_fix_prompt({ path: file }), file, selection)),
+      offer("test", m.editor_test(), 2, (file, selection) => beginTask(TaskKind.TEST, m.editor_test_prompt({ path: file }), file, selection)),
+      offer("explain", m.editor_explain(), 3, (file, selection) => beginQuestion(m.editor_explain_prompt({ path: file }), selection === "" ? (made.getModel()?.getValue() ?? "") : selection)),
+    ];
     void document.fonts.ready.then(() => monaco.editor.remeasureFonts());
     return () => {
       cursor.dispose();
       markers.dispose();
+      offers.forEach((one) => one.dispose());
       made.dispose();
       if (current !== made) return;
       current = null;
