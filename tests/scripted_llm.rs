@@ -129,17 +129,23 @@ impl LlmService for Scripted {
             completion_tokens: request.max_tokens,
             settings_json: String::new(),
         };
-        billing.reserve(caller.request(reserve)).await?;
-        self.begun.fetch_add(1, Ordering::SeqCst);
-        self.writing.fetch_add(1, Ordering::SeqCst);
-        let writing = Writing(self.writing.clone());
-        let (text, pause) = match (self.script)(&Ask { agent, prompt, steps }) {
-            Line::Say(answer) => (answer.to_string(), None),
-            Line::Slowly(answer, pause) => (answer.to_string(), Some(pause)),
-        };
+        let (line, writing, begun) =
+            ((self.script)(&Ask { agent, prompt, steps }), self.writing.clone(), self.begun.clone());
         let (send, receive) = tokio::sync::mpsc::channel(4);
+        let (tell, reserved) = tokio::sync::oneshot::channel();
+        // In a task of its own: what was reserved is settled, also where the caller goes at that very moment.
         tokio::spawn(async move {
-            let _writing = writing;
+            match billing.reserve(caller.request(reserve)).await {
+                Ok(_) => drop(tell.send(Ok(()))),
+                Err(status) => return drop(tell.send(Err(status))),
+            }
+            begun.fetch_add(1, Ordering::SeqCst);
+            writing.fetch_add(1, Ordering::SeqCst);
+            let _writing = Writing(writing);
+            let (text, pause) = match line {
+                Line::Say(answer) => (answer.to_string(), None),
+                Line::Slowly(answer, pause) => (answer.to_string(), Some(pause)),
+            };
             let mut written = String::new();
             let mut seq = 0;
             if let Some(pause) = pause {
@@ -177,6 +183,7 @@ impl LlmService for Scripted {
             };
             let _ = send.send(settled.map(|_| last)).await;
         });
+        reserved.await.map_err(|_| Status::internal("the script failed"))??;
         Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receive))))
     }
 

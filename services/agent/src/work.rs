@@ -286,6 +286,8 @@ impl<'a> Work<'a> {
         let can = |tool: &str| match tool {
             _ if !policy::offers(policy, tool) => false,
             "edit_file" | "delete_path" | "move_path" | "read_file" | "search" => !paths.is_empty(),
+            // Where there is nothing yet, whoever has to write begins with a file.
+            "run_exec" if must_write && paths.is_empty() => false,
             "run_exec" => !runtimes.is_empty(),
             // Whoever tests has to have run something.
             "finish" if checks && !runtimes.is_empty() && policy::offers(policy, "run_exec") => {
