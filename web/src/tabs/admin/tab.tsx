@@ -30,10 +30,10 @@ export default function AdminTab() {
   const Page = current.page;
   return (
     <div className="flex min-h-0 flex-1 max-tab:flex-col">
-      <nav aria-label={m.admin_sections()} data-pane className="flex w-44 shrink-0 flex-col gap-1 border-r border-line p-2 max-tab:w-auto max-tab:flex-row max-tab:border-r-0 max-tab:border-b">
+      <nav aria-label={m.admin_sections()} data-pane className="flex w-44 shrink-0 flex-col gap-1 border-r border-line p-2 max-tab:w-auto max-tab:flex-row max-tab:overflow-x-auto max-tab:border-r-0 max-tab:border-b">
         {sections.map((s) => (
           <Link key={s.id} to={`/admin/${s.id}`} search={inPlace(here())} aria-current={s === current ? "page" : undefined} className={cx("flex h-8 items-center gap-2.5 rounded-ctl px-2.5 text-sm max-tab:h-10 max-tab:flex-1 max-tab:justify-center", s === current ? "bg-selected font-medium text-fg" : "text-fg-2 hover:bg-hover")}>
-            <s.icon size={16} strokeWidth={1.6} aria-hidden className={s === current ? "text-signal" : ""} />{s.label()}
+            <s.icon size={16} strokeWidth={1.6} aria-hidden className={cx("max-tab:hidden", s === current && "text-signal")} />{s.label()}
           </Link>
         ))}
       </nav>
