@@ -107,3 +107,78 @@ async fn one_task(house: &House) -> bool {
     assert!(wrote || files["entries"].as_array().unwrap().is_empty(), "{files:#}");
     wrote
 }
+
+/// Five small repositories: their files, and what is wanted of them.
+const REPOSITORIES: [(&str, &[(&str, &str)], &str); 5] = [
+    (
+        "rust",
+        &[
+            ("Cargo.toml", "[package]\nname = \"sums\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
+            ("src/main.rs", "fn main() {\n    println!(\"{}\", 1 + 2);\n}\n"),
+        ],
+        "a function that adds two numbers, with a test",
+    ),
+    (
+        "node",
+        &[
+            (
+                "package.json",
+                "{\"name\": \"sums\", \"version\": \"1.0.0\", \"scripts\": {\"test\": \"node --test\"}}\n",
+            ),
+            ("index.js", "console.log(1 + 2);\n"),
+        ],
+        "a module that adds two numbers, with a test",
+    ),
+    (
+        "python",
+        &[("requirements.txt", "\n"), ("app.py", "print(1 + 2)\n"), ("test_app.py", "import unittest\n")],
+        "a function that counts words, with a test",
+    ),
+    (
+        "mixed",
+        &[
+            ("server.py", "print('up')\n"),
+            ("web/index.js", "console.log('up');\n"),
+            ("run.sh", "#!/bin/sh\npython3 server.py\n"),
+        ],
+        "a check that the server starts",
+    ),
+    ("empty", &[], "python cli with tests"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_plan_of_the_bundled_model_keeps_the_contract_and_the_rules_of_the_house() {
+    let house = House::shared().await;
+    let all = counts(2, 50);
+    let dev = house.dev().await;
+    let (mut commands, mut files) = (0, 0);
+    for at in 0..all {
+        let (name, tree, wish) = REPOSITORIES[at % REPOSITORIES.len()];
+        let workspace = dev.call("workspace.create", json!({"name": format!("{name} {at}")})).await.ok();
+        let id = workspace["workspaceId"].as_str().unwrap();
+        for (path, text) in tree {
+            dev.call("fs.write", json!({"workspaceId": id, "path": path, "text": text})).await.ok();
+        }
+        let params = json!({"workspaceId": id, "wish": wish}).to_string();
+        let reply = dev.post("/rpc/provision.plan", params, "application/x-ndjson").await;
+        let last: Value = serde_json::from_str(reply.text.lines().last().unwrap()).unwrap();
+        let plan = &last["plan"];
+        assert!(!plan.is_null(), "{name}: {last:#}");
+        let read =
+            devstudio_agent::read_plan(&plan.to_string()).unwrap_or_else(|why| panic!("{why}: {plan:#}"));
+        files += read.files.len();
+        commands += read.commands.len();
+        // A plan that is kept can be shown, and nothing of it is written yet.
+        let planned = json!({"planId": last["planId"]});
+        let preview = dev.call("provision.preview", planned).await.ok();
+        assert_eq!(preview["changes"].as_array().unwrap().len(), read.files.len(), "{preview:#}");
+        assert!(!preview["commands"].as_array().unwrap().is_empty(), "{preview:#}");
+        let there = dev.call("fs.list", json!({"workspaceId": id})).await.ok();
+        let is_file = |entry: &&Value| entry["kind"] == "file";
+        assert_eq!(there["entries"].as_array().unwrap().iter().filter(is_file).count(), tree.len());
+    }
+    figure(
+        "plans",
+        format!("{all} of {all} plans of the bundled model valid: {files} files, {commands} commands"),
+    );
+}

@@ -1,6 +1,7 @@
 // The grammar of an answer, made of a JSON schema. A keyword that a grammar cannot hold is refused, not passed over.
 
 import {Fault} from "./fault.js";
+import {PatternError, ruleOf} from "./pattern.js";
 
 /** Where the schema stands in the request. */
 const field = "/responseSchema";
@@ -119,10 +120,28 @@ class Writer {
     }
 
     private string(schema: Schema, at: string): string {
+        if (schema.pattern !== undefined) return this.pattern(only(schema, ["type", "pattern"], at).pattern, join(at, "pattern"));
         only(schema, ["type", "minLength", "maxLength"], at);
         const {least, most} = this.bounds(schema, "minLength", "maxLength", at);
         if (most === 0) return String.raw`"\"\""`;
         return this.rule(String.raw`"\"" char{${least},${most ?? ""}} "\""`);
+    }
+
+    private pattern(pattern: Json | undefined, at: string): string {
+        if (typeof pattern !== "string") throw refused(at, "type", "is not a text");
+        try {
+            return this.rule(String.raw`"\"" ${ruleOf(pattern, (times) => this.count(times, at))} "\""`);
+        } catch (error) {
+            if (error instanceof PatternError) throw refused(at, "pattern", error.message);
+            throw error;
+        }
+    }
+
+    /** Counts what is repeated, in one place and in all. */
+    private count(times: number, at: string): void {
+        if (times > mostRepetitions) throw refused(at, "maximum", `repeats more than ${mostRepetitions} times`);
+        this.repetitions += times;
+        if (this.repetitions > mostRepetitionsInAll) throw refused(at, "maximum", `makes the bounds more than ${mostRepetitionsInAll} in all`);
     }
 
     private bounds(schema: Schema, least: string, most: string, at: string): Bounds {
@@ -131,8 +150,7 @@ class Writer {
             if (value === undefined) return undefined;
             if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > mostRepetitions)
                 throw refused(join(at, keyword), "maximum", `is not a whole number from 0 to ${mostRepetitions}`);
-            this.repetitions += value;
-            if (this.repetitions > mostRepetitionsInAll) throw refused(join(at, keyword), "maximum", `makes the bounds more than ${mostRepetitionsInAll} in all`);
+            this.count(value, join(at, keyword));
             return value;
         };
         const found = {least: read(least) ?? 0, most: read(most)};

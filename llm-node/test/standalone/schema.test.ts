@@ -25,6 +25,12 @@ const schemas: Record<string, object> = {
     "a choice of values": {enum: ["a \"quoted\" text", "back\\slash", "ünïcödé 🙂", 1.5, true, null]},
     "a value of several types": {type: "array", items: {type: ["boolean", "null", "integer"]}, maxItems: 5},
     "names that are not known before": {type: "object", additionalProperties: {type: "boolean"}, maxProperties: 2},
+    "texts of a pattern": {
+        type: "array",
+        items: {type: "string", pattern: String.raw`^(\.?[a-z0-9]{1,3}/){0,2}\w[^\s/~"\\]{0,5}(\.(rs|py))?$|^"\d\t[\\🙂]$`},
+        minItems: 3,
+        maxItems: 3,
+    },
     "a tree": {
         // A JSON pointer writes a slash in a name as ~1.
         $ref: "#/$defs/node~10",
@@ -92,7 +98,8 @@ describe("a schema", () => {
     const at = (schema: unknown) => refusal(schema)?.pointer;
 
     it("with a keyword that would be passed over is refused by its place", () => {
-        assert.equal(at({type: "string", pattern: "^a$"}), "/responseSchema/pattern");
+        assert.equal(at({type: "string", pattern: "^a$", maxLength: 3}), "/responseSchema/maxLength");
+        assert.equal(at({type: "string", format: "email"}), "/responseSchema/format");
         assert.equal(at({type: "object", properties: {"a/b": {type: "integer", minimum: 3}}}), "/responseSchema/properties/a~1b/minimum");
         assert.equal(at({type: "array", items: {type: "string", format: "email"}}), "/responseSchema/items/format");
         assert.equal(at({allOf: [{type: "string"}]}), "/responseSchema");
@@ -116,6 +123,13 @@ describe("a schema", () => {
         assert.equal(at({type: "object", additionalProperties: true}), "/responseSchema/additionalProperties");
         assert.equal(at({type: "object", properties: []}), "/responseSchema/properties");
         assert.equal(at({type: "string", minLength: 3, maxLength: 2}), "/responseSchema/minLength");
+    });
+
+    it("whose pattern no grammar can hold is refused by its place", () => {
+        for (const pattern of ["a", "^a", "a$", "^a$|b", "(", "^a(?=b)$", "^(a)\\1$", "^\\ba$", "^\\p{L}$", "^[^\\s\\S]$", 1])
+            assert.equal(at({type: "string", pattern}), "/responseSchema/pattern", String(pattern));
+        assert.equal(at({type: "string", pattern: "^a{3000}$"}), "/responseSchema/pattern");
+        assert.equal(at({type: "string", pattern: "^$"}), undefined);
     });
 
     it("that would grow without bound is refused before a grammar is made", () => {

@@ -5,15 +5,28 @@ use devstudio_proto::{
     agent::v1::{EnvFacts, EnvPlan},
     llm::v1::{ChatMessage, MessageRole},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{action, prompt::tail};
 
 const PLAN: &str = "devstudio.agent.v1.EnvPlan";
 
-/// The JSON schema of plans.
+/// Relative paths, whose parts begin with a letter, a digit, `_`, or with a dot before these.
+const PATHS: &str = r"^(\.?[A-Za-z0-9_][A-Za-z0-9_+@-]{0,40}/){0,6}\.?[A-Za-z0-9_][A-Za-z0-9_+@-]{0,40}(\.[A-Za-z0-9]{1,12}){0,3}$";
+/// Words of commands, which are no absolute paths.
+const WORDS: &str = r"^[^/\\~\s].{0,99}$";
+
+/// The JSON schema of plans. What of the rules of the house a grammar can hold is in it.
 pub fn schema() -> Value {
-    action::message_schema(PLAN)
+    let mut schema = action::message_schema(PLAN);
+    for (place, pattern) in [
+        ("/properties/files/items/properties/path", PATHS),
+        ("/properties/commands/items/properties/argv/items", WORDS),
+    ] {
+        *schema.pointer_mut(place).expect("the contract has it") =
+            json!({"type": "string", "pattern": pattern});
+    }
+    schema
 }
 
 /// The same, as it is published.
@@ -27,9 +40,16 @@ pub fn published() -> Value {
     schema
 }
 
-/// Reads a plan. In words what is wrong with it.
+/// Reads a plan; of a file that is planned twice the later text counts. In words what is wrong with it.
 pub fn read(text: &str) -> Result<EnvPlan, String> {
-    action::decode(PLAN, text)
+    let mut plan: EnvPlan = action::decode(PLAN, text)?;
+    let paths: Vec<String> = plan.files.iter().map(|file| file.path.clone()).collect();
+    let mut at = 0;
+    plan.files.retain(|file| {
+        at += 1;
+        !paths[at..].contains(&file.path)
+    });
+    Ok(plan)
 }
 
 /// The rules of the house: paths within the workspace, no file twice, no command that leaves the sandbox's ways. The fault
@@ -162,6 +182,18 @@ mod tests {
     fn commands_are_shown_as_one_would_type_them() {
         let words = ["python", "-c", "print('a b')", ""].map(str::to_owned);
         assert_eq!(typed(&words), r"python -c 'print('\''a b'\'')' ''");
+    }
+
+    #[test]
+    fn of_a_file_that_is_planned_twice_the_later_text_counts() {
+        let read = read(
+            r#"{"summary":"","files":[{"path":"a","text":"1","reason":""},{"path":"b","text":"2","reason":""},
+            {"path":"a","text":"3","reason":""}],"commands":[{"argv":["ls"]}]}"#,
+        )
+        .expect("it is a plan");
+        let files: Vec<(&str, &str)> =
+            read.files.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect();
+        assert_eq!(files, [("b", "2"), ("a", "3")]);
     }
 
     #[test]

@@ -201,6 +201,15 @@ pub const PROOFS: &[Proof] = &[
         needs_house: true,
     },
     Proof {
+        name: "plans",
+        holds: "50 of 50 plans of the bundled model for five repositories keep the contract and the rules of the house",
+        tests: &[tests(
+            "journeys",
+            &["every_plan_of_the_bundled_model_keeps_the_contract_and_the_rules_of_the_house"],
+        )],
+        needs_house: true,
+    },
+    Proof {
         name: "agents",
         holds: "kill -9 of the agents at every step of a task: it goes on, no act is done twice, the books are whole",
         tests: &[tests("alone", &["a_task_whose_agents_are_killed_goes_on_and_does_nothing_twice"])],

@@ -118,8 +118,8 @@ export type ChatRequest = Message<"devstudio.llm.v1.ChatRequest"> & {
    * A JSON schema, as JSON: the answer is JSON that fits it, whatever the model and the temperature, unless max_tokens
    * cut it short (finish_reason "length"). Taken are type, const, enum, oneOf and anyOf (one of them is written), $defs
    * and $ref to them, properties (all are written, in their order), items, additionalProperties in place of properties,
-   * and the bounds of lengths, items and properties, each up to 2,000 and 20,000 in all. Any other keyword is refused,
-   * not passed over. Not beside stop.
+   * pattern (from ^ to $, without looking around or back, in place of lengths), and the bounds of lengths, items and
+   * properties, each up to 2,000 and 20,000 in all. Any other keyword is refused, not passed over. Not beside stop.
    *
    * @generated from field: string response_schema = 10;
    */
