@@ -182,3 +182,65 @@ async fn every_plan_of_the_bundled_model_keeps_the_contract_and_the_rules_of_the
         format!("{all} of {all} plans of the bundled model valid: {files} files, {commands} commands"),
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_model_would_be_shown_is_chosen_counted_and_bounded() {
+    let house = House::shared().await;
+    let dev = house.dev().await;
+    let prose = "Nothing to see here.\n".repeat(30);
+    for name in ["one", "two", "three", "four", "five", "six"] {
+        dev.call("fs.write", json!({"path": format!("notes/{name}.md"), "text": prose})).await.ok();
+    }
+    let parser =
+        "def parse_invoice(line):\n    \"\"\"Reads an invoice's line.\"\"\"\n    return line.split(';')\n";
+    dev.call("fs.write", json!({"path": "billing/reader.py", "text": parser})).await.ok();
+    dev.call("fs.write", json!({"path": "app.py", "text": "print('up')\n"})).await.ok();
+    let asked = json!({"prompt": "parse_invoice loses the last column; mend it, and call it in app.py"});
+    let shown = dev.call("agent.context", asked.clone()).await.ok();
+    let files: Vec<(&str, &str)> = shown["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| (file["path"].as_str().unwrap(), file["reason"].as_str().unwrap()))
+        .collect();
+    assert_eq!(files[0], ("app.py", "named"), "{shown:#}");
+    assert!(files.iter().any(|(path, _)| *path == "billing/reader.py"), "{shown:#}");
+    assert!(!files.iter().any(|(path, _)| path.starts_with("notes/")), "{shown:#}");
+    let counted: i64 =
+        shown["files"].as_array().unwrap().iter().map(|file| file["tokens"].as_i64().unwrap()).sum();
+    let (all, most) = (shown["tokens"].as_i64().unwrap(), shown["maxTokens"].as_i64().unwrap());
+    assert!(counted > 0 && counted < all && all <= most, "{shown:#}");
+    // What does not fit is left out, and a task that does not fit is refused with its figures.
+    let mut small = asked.clone();
+    small["maxTokens"] = json!(all - 1);
+    let small = dev.call("agent.context", small).await.ok();
+    assert_eq!(small["leftOut"].as_array().unwrap().len(), 1, "{small:#}");
+    let mut tiny = asked;
+    tiny["maxTokens"] = json!(3);
+    let details = dev.call("agent.context", tiny).await.fails(400, "CONTEXT_OVERFLOW");
+    assert_eq!(details["max_tokens"], "3");
+    let other = house.dev().await;
+    let theirs = dev.call("workspace.list", json!({})).await.ok()["workspaces"][0]["workspaceId"].clone();
+    let params = json!({"prompt": "x", "workspaceId": theirs});
+    other.call("agent.context", params.clone()).await.fails(404, "NOT_FOUND");
+    other.call("agent.enhance", params).await.fails(404, "NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_is_worded_anew_piece_by_piece_and_billed_to_the_enhancer() {
+    let house = House::shared().await;
+    let dev = house.dev().await;
+    let params = json!({"prompt": "make hello.py print the time", "kind": "code"}).to_string();
+    let reply = dev.post("/rpc/agent.enhance", params, "application/x-ndjson").await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    let pieces: Vec<Value> = reply.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = pieces.last().unwrap();
+    let whole: String = pieces.iter().filter_map(|piece| piece["delta"].as_str()).collect();
+    assert_eq!(last["text"].as_str().unwrap(), whole.trim(), "{pieces:#?}");
+    assert!(pieces.len() > 3, "it comes in pieces");
+    let by_agent = dev.call("usage.get", json!({"groupBy": "agent"})).await.ok();
+    let group = &by_agent["groups"][0];
+    let number = |name: &str| group[name].as_str().unwrap().parse::<i64>().unwrap();
+    assert_eq!(group["group"], "enhancer");
+    assert_eq!(number("promptTokens") + number("completionTokens"), last["tokens"].as_i64().unwrap());
+}

@@ -139,3 +139,61 @@ async fn a_plan_that_breaks_a_rule_is_refused_by_its_field_and_writes_nothing() 
     let preview = dev.call("provision.preview", json!({"planId": id})).await.ok();
     assert_eq!(preview["state"], "PLANNED", "it can be applied later");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_template_works_and_what_works_becomes_one() {
+    let _alone = ALONE.lock().await;
+    let stage = stage().await;
+    stage.play(|ask: &Ask| panic!("a template asks no model: {}", ask.prompt)).await;
+    let dev = stage.at_its_edge(stage.house.dev().await);
+    let list = async |dev: &Person, params: Value| {
+        dev.call("provision.templates", params).await.ok()["templates"].as_array().unwrap().clone()
+    };
+    let all = list(&dev, json!({"wish": "a tool for the shell"})).await;
+    let available: Vec<&Value> = all.iter().filter(|template| template["available"] == true).collect();
+    assert_eq!(available[0]["builtIn"], "bash-tool", "the wish says which: {all:#?}");
+    let mut last = String::new();
+    for template in &available {
+        let space = dev.call("workspace.create", json!({"name": template["name"]})).await.ok();
+        let workspace = space["workspaceId"].as_str().unwrap();
+        let asked = json!({"workspaceId": workspace, "templateId": template["templateId"]});
+        let made = stream(&dev, "provision.plan", asked).await;
+        let id = made.last().unwrap()["planId"].as_str().unwrap().to_owned();
+        dev.call("provision.keep", json!({"planId": id, "name": "early"})).await.fails(409, "STATE_CONFLICT");
+        dev.call("provision.apply", json!({"planId": id})).await.ok();
+        let verified = stream(&dev, "provision.verify", json!({"planId": id})).await;
+        let end = verified.last().unwrap();
+        assert_eq!((&end["state"], &end["repairs"]), (&json!("VERIFIED"), &json!(0)), "{verified:#?}");
+        // What is like the workspace comes first now.
+        let ranked = list(&dev, json!({"workspaceId": workspace})).await;
+        assert_eq!(ranked[0]["templateId"], template["templateId"], "{ranked:#?}");
+        last = id;
+    }
+    assert!(available.len() >= 2, "python and bash at least: {all:#?}");
+    let used = list(&dev, json!({})).await;
+    let of = |id: &Value| used.iter().find(|template| template["templateId"] == *id).unwrap().clone();
+    for template in &available {
+        let counted = of(&template["templateId"]);
+        assert_eq!((&counted["uses"], &counted["successes"]), (&json!(1), &json!(1)), "{counted:#}");
+    }
+    // A person's own template is theirs, and has versions.
+    let kept = dev.call("provision.keep", json!({"planId": last, "name": "Mine"})).await.ok();
+    let again =
+        dev.call("provision.keep", json!({"planId": last, "name": "Mine", "about": "anew"})).await.ok();
+    assert_eq!((&kept["version"], &again["version"]), (&json!(1), &json!(2)));
+    assert_eq!(kept["templateId"], again["templateId"]);
+    let other = stage.at_its_edge(stage.house.dev().await);
+    let mine = |all: &[Value]| all.iter().filter(|template| template["name"] == "Mine").count();
+    assert_eq!((mine(&list(&dev, json!({})).await), mine(&list(&other, json!({})).await)), (1, 0));
+    let id = json!({"templateId": kept["templateId"]});
+    other.call("provision.forget", id.clone()).await.fails(404, "NOT_FOUND");
+    other.call("provision.plan", id.clone()).await.fails(404, "NOT_FOUND");
+    other
+        .call("provision.forget", json!({"templateId": available[0]["templateId"]}))
+        .await
+        .fails(404, "NOT_FOUND");
+    dev.call("provision.forget", id.clone()).await.ok();
+    dev.call("provision.forget", id).await.fails(404, "NOT_FOUND");
+    let refused = dev.call("provision.plan", json!({})).await.fails(400, "SCHEMA_VIOLATION");
+    assert_eq!(refused["pointer"], "/wish");
+}

@@ -33,8 +33,10 @@ pub struct Choice {
     pub shorter: usize,
 }
 
+const ACTION: &str = "devstudio.agent.v1.AgentAction";
+
 fn descriptor() -> MessageDescriptor {
-    Index::get().pool.get_message_by_name("devstudio.agent.v1.AgentAction").expect("the contract has it")
+    Index::get().pool.get_message_by_name(ACTION).expect("the contract has it")
 }
 
 /// All actions, by their names in the contract.
@@ -165,8 +167,14 @@ pub fn decode<M: prost::Message + Default + Check>(name: &str, text: &str) -> Re
 
 /// An action as JSON, as a model writes it.
 pub fn json(action: &AgentAction) -> Value {
-    let bytes = action.encode_to_vec();
-    let message = DynamicMessage::decode(descriptor(), bytes.as_slice()).expect("just encoded");
+    encode(ACTION, action)
+}
+
+/// A message of the contract as JSON, as `decode` reads it.
+pub fn encode<M: prost::Message>(name: &str, message: &M) -> Value {
+    let descriptor = Index::get().pool.get_message_by_name(name).expect("the contract has it");
+    let bytes = message.encode_to_vec();
+    let message = DynamicMessage::decode(descriptor, bytes.as_slice()).expect("just encoded");
     serde_json::to_value(&message).unwrap_or_default()
 }
 

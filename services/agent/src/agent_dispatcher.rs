@@ -48,6 +48,7 @@ pub fn way(kind: TaskKind) -> Option<Way> {
         TaskKind::Fix => way(true, "fixer", Some("tester"), true),
         TaskKind::Docs => way(true, "writer", Some("reviewer"), true),
         TaskKind::Design => way(true, "designer", Some("reviewer"), true),
+        TaskKind::Provision => way(true, "provisioner", Some("tester"), true),
         TaskKind::Test => way(false, "tester", None, false),
         TaskKind::Review => way(false, "reviewer", None, false),
     }
@@ -75,7 +76,7 @@ impl Dispatcher {
         let person = caller.person()?;
         let kind = asked.kind();
         let (Some(way), Some(word)) = (way(kind), kind_word(kind)) else {
-            let why = "must be code, test, design, review, fix or docs".to_owned();
+            let why = "must be code, test, design, review, fix, docs or provision".to_owned();
             return Err(Error::Invalid { pointer: "/kind", keyword: "enum", why });
         };
         if asked.prompt.contains('\0') || asked.paths.iter().any(|path| path.contains('\0')) {
@@ -171,6 +172,7 @@ mod tests {
         assert_eq!(doer(TaskKind::Review), Some("reviewer"));
         assert_eq!(doer(TaskKind::Fix), Some("fixer"));
         assert_eq!(doer(TaskKind::Docs), Some("writer"));
+        assert_eq!(doer(TaskKind::Provision), Some("provisioner"));
         assert_eq!(doer(TaskKind::Unspecified), None);
         assert_eq!(way(TaskKind::Code).and_then(|way| way.checker), Some("tester"));
     }

@@ -1,8 +1,10 @@
 //! Chains: typed streams of what stages give, put together by operators. A chain makes no task of its own: whoever polls
 //! its stream drives it, and dropping the stream stops every stage of it at once.
 //!
-//! `ops` has the operators, `spec` makes a chain of a declaration, `leaf` is the work at its ends, `run` keeps runs.
+//! `ops` has the operators, `spec` makes a chain of a declaration, `leaf` is the work at its ends, `run` keeps runs,
+//! `ask` is a chain of one question.
 
+pub(crate) mod ask;
 pub mod leaf;
 pub mod ops;
 pub(crate) mod run;

@@ -11,6 +11,8 @@ mod action;
 mod agent_dispatcher;
 pub mod chain;
 mod chain_service;
+mod context;
+mod enhance;
 mod error;
 mod memory;
 mod metrics;
@@ -92,11 +94,13 @@ pub fn routes(deps: Deps) -> Routes {
     let store = Store::new(pool);
     let notices = Arc::new(Notices::start(store.clone()));
     let peers = Peers::new(&mesh);
+    let contexts = context::Contexts::new(peers.clone());
     for _ in 0..config.agent_workers {
         let worker = worker::Worker {
             store: store.clone(),
             notices: notices.clone(),
             peers: peers.clone(),
+            contexts: contexts.clone(),
             clock: clock.clone(),
             approval: time::Duration::minutes(config.agent_approval_minutes.into()),
             log: log.clone(),
@@ -124,7 +128,7 @@ pub fn routes(deps: Deps) -> Routes {
         .max_encoding_message_size(MAX_MESSAGE_BYTES)
         .accept_compressed(CompressionEncoding::Gzip);
     Routes::new(
-        AgentServiceServer::new(service::Agents { dispatcher })
+        AgentServiceServer::new(service::Agents { dispatcher, contexts })
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
             .accept_compressed(CompressionEncoding::Gzip)

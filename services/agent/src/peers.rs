@@ -16,7 +16,8 @@ use devstudio_proto::{
     agent::v1::ExecStage,
     auth::v1::{ActForTaskRequest, auth_service_client::AuthServiceClient},
     llm::v1::{
-        ChatMessage, ChatRequest, ChatResponse, CountTokensRequest, llm_service_client::LlmServiceClient,
+        ChatMessage, ChatRequest, ChatResponse, CountTokensRequest, EmbedRequest,
+        llm_service_client::LlmServiceClient,
     },
     sandbox::v1::{
         AcquireLockRequest, CancelRunRequest, CreateSnapshotRequest, DeletePathRequest, EditFileRequest,
@@ -385,6 +386,18 @@ impl Peers {
             piece(&text, next.usage.as_ref().map_or(0, |usage| usage.completion_tokens));
         }
         Err(Fault::new(Reason::UpstreamUnavailable, "the model's answer broke off").with("service", "llm"))
+    }
+
+    /// The vectors of texts, at most 64, and the tokens that they cost.
+    pub async fn embed(&self, actor: &Actor, input: Vec<String>) -> Result<(Vec<Vec<f32>>, i32), Fault> {
+        let asked = EmbedRequest { input, ..EmbedRequest::default() };
+        let (wanted, request) = (asked.input.len(), self.request(actor, asked).await?);
+        let answered = answer(self.llm.clone().embed(request).await)?;
+        if answered.embeddings.len() != wanted {
+            return Err(Fault::internal("the llm service answered with another number of vectors"));
+        }
+        let tokens = answered.usage.map_or(0, |usage| usage.prompt_tokens + usage.completion_tokens);
+        Ok((answered.embeddings.into_iter().map(|embedding| embedding.vector).collect(), tokens))
     }
 
     /// How many tokens a conversation has, and how many the model's context takes.

@@ -23,10 +23,6 @@ const FILE_CHARS: usize = 6_000;
 const ALL_FILES_CHARS: usize = 24_000;
 /// Most paths that are listed.
 const MOST_PATHS: usize = 200;
-/// Most files whose text is shown.
-const MOST_FILES: usize = 8;
-/// Where a workspace has at most so many files, all of them are shown.
-const FEW_FILES: usize = 5;
 
 /// What all agents are told after their own words.
 const RULES: &str = "You answer with exactly one action, as JSON: first \"thought\", one or two short sentences, then the action with its fields. \
@@ -43,33 +39,6 @@ pub struct Material<'a> {
     pub files: Vec<(String, String)>,
     /// How many of the oldest steps are left out.
     pub left_out: usize,
-}
-
-/// The files that matter most, by name: those that the task names, then those that were touched last, then all where
-/// there are few.
-pub fn wanted(task: &Task, memory: &Memory, entries: &[Entry]) -> Vec<String> {
-    let mut wanted: Vec<String> = Vec::new();
-    let mut want = |path: &str| {
-        let there = entries.iter().any(|e| e.path == path && e.kind() == EntryKind::File && !e.binary);
-        if there && !wanted.iter().any(|known| known == path) && wanted.len() < MOST_FILES {
-            wanted.push(path.to_owned());
-        }
-    };
-    task.paths.iter().for_each(|path| want(path));
-    for step in memory.steps.iter().rev() {
-        match step.act() {
-            Some(Act::ReadFile(read)) => want(&read.path),
-            Some(Act::WriteFile(write)) => want(&write.path),
-            Some(Act::EditFile(edit)) => want(&edit.path),
-            Some(Act::MovePath(moved)) => want(&moved.to),
-            _ => {}
-        }
-    }
-    let files = entries.iter().filter(|e| e.kind() == EntryKind::File);
-    if files.clone().count() <= FEW_FILES {
-        files.for_each(|entry| want(&entry.path));
-    }
-    wanted
 }
 
 impl Material<'_> {

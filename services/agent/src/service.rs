@@ -12,6 +12,8 @@ use uuid::Uuid;
 use crate::{
     Error,
     agent_dispatcher::{After, Dispatcher},
+    context::Contexts,
+    enhance::enhance,
 };
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -19,6 +21,7 @@ type Answer<T> = Result<Response<T>, Status>;
 /// Answers AgentService.
 pub(crate) struct Agents {
     pub dispatcher: Dispatcher,
+    pub contexts: Contexts,
 }
 
 impl From<Error> for Status {
@@ -53,6 +56,22 @@ impl AgentService for Agents {
             tasks: tasks.iter().map(|task| task.message()).collect(),
             next_page_token,
         }))
+    }
+
+    type EnhancePromptStream = Pin<Box<dyn Stream<Item = Result<EnhancePromptResponse, Status>> + Send>>;
+
+    async fn enhance_prompt(
+        &self,
+        request: Request<EnhancePromptRequest>,
+    ) -> Answer<Self::EnhancePromptStream> {
+        let caller = Caller::of(&request)?;
+        let enhanced = enhance(&self.dispatcher, &caller, request.into_inner()).await?;
+        Ok(Response::new(Box::pin(enhanced.map(|piece| piece.map_err(Status::from)))))
+    }
+
+    async fn build_context(&self, request: Request<BuildContextRequest>) -> Answer<BuildContextResponse> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.contexts.build(&caller, request.into_inner()).await?))
     }
 
     type WatchTaskStream = Pin<Box<dyn Stream<Item = Result<WatchTaskResponse, Status>> + Send>>;

@@ -6,6 +6,7 @@ mod events;
 mod notices;
 mod plans;
 mod tasks;
+mod templates;
 
 use sqlx::PgPool;
 
@@ -14,6 +15,7 @@ pub use chains::ChainRow;
 pub use events::{Change, NewEvent};
 pub use plans::PlanRow;
 pub use tasks::NewTask;
+pub use templates::TemplateRow;
 
 /// The tables of the agents. Cheap to clone.
 #[derive(Clone)]

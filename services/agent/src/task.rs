@@ -99,6 +99,7 @@ pub fn kind_word(kind: TaskKind) -> Option<&'static str> {
         TaskKind::Review => "review",
         TaskKind::Fix => "fix",
         TaskKind::Docs => "docs",
+        TaskKind::Provision => "provision",
     })
 }
 

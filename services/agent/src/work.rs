@@ -11,8 +11,8 @@ use std::{
 use devstudio_kit::{Fault, Reason};
 use devstudio_proto::{
     agent::v1::{
-        ActionChosen, ActionDone, ContextShown, MessageKind, Pending, PlanMade, Progress, Spent, TaskEvent,
-        TaskKind, TaskPolicy, TaskState, agent_action::Act, task_event::Event,
+        ActionChosen, ActionDone, ContextFile, ContextShown, MessageKind, Pending, PlanMade, Progress, Spent,
+        TaskEvent, TaskKind, TaskPolicy, TaskState, agent_action::Act, task_event::Event,
     },
     llm::v1::{ChatMessage, ChatRequest},
     sandbox::v1::{Entry, EntryKind},
@@ -28,6 +28,8 @@ use crate::{
     act::{self, Doing, Intents},
     action::{self, Choice},
     agent_dispatcher::{MOST_HANDED_BACK, PLANNER, Way, way},
+    chain::ask::ask,
+    context::Wanted,
     memory::{Memory, Step},
     metrics::HANDOVER,
     peers::Actor,
@@ -226,8 +228,15 @@ impl<'a> Work<'a> {
             true => peers.runtimes(&actor).await?.into_keys().collect(),
             false => Vec::new(),
         };
+        let wanted = Wanted {
+            prompt: &self.task.prompt,
+            paths: &self.task.paths,
+            memory: &self.memory,
+            entries: &entries,
+        };
+        let (shown, searched) = self.worker.contexts.choose(&actor, &wanted).await?;
         let mut files = Vec::new();
-        for path in prompt::wanted(&self.task, &self.memory, &entries) {
+        for (path, _) in shown.clone() {
             if let Some(text) = peers.file(&actor, &path).await?.and_then(|file| file.text) {
                 files.push((path, text));
             }
@@ -255,10 +264,17 @@ impl<'a> Work<'a> {
             }
         };
         let context = ContextShown {
-            files: material.files.iter().map(|(path, _)| path.clone()).collect(),
+            files: shown
+                .into_iter()
+                .filter(|(path, _)| material.files.iter().any(|(shown, _)| shown == path))
+                .map(|(path, reason)| ContextFile { path, reason: reason.into(), tokens: 0 })
+                .collect(),
             tokens,
             steps_left_out: material.left_out as i32,
         };
+        if searched > 0 {
+            self.record(Change { tokens: searched, ..Change::default() }, Vec::new()).await?;
+        }
         let schema = |shorter| action::schema(&Choice { shorter, ..choice.clone() });
         let Some(answered) = self.ask_model(&agent, "deciding", messages, schema, action::read).await? else {
             return Ok(false);
@@ -331,7 +347,7 @@ impl<'a> Work<'a> {
                 return self.fail(&why).await.map(|()| None);
             }
             let request_id = Uuid::now_v7();
-            let ask = ChatRequest {
+            let request = ChatRequest {
                 messages: messages.clone(),
                 model: self.model(agent),
                 max_tokens: agent.max_tokens.min(left),
@@ -340,7 +356,8 @@ impl<'a> Work<'a> {
                 ..ChatRequest::default()
             };
             let (show, shown) = watch::channel((String::new(), 0));
-            let answer = self.worker.peers.chat(&actor, request_id, ask, |text, tokens| {
+            let path = format!("{}/{}.{phase}", agent.agent_id, self.task.steps + 1);
+            let answer = ask(&self.worker.peers, &actor, &path, request_id, request, |text, tokens| {
                 show.send_replace((tail(text, LIVE_CHARS), tokens));
             });
             let answer = tokio::select! {

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::{
     Error,
     act::exec_id,
+    context::Contexts,
     memory::Memory,
     metrics::TASKS,
     notices::{Notice, Notices},
@@ -46,6 +47,7 @@ pub struct Worker {
     pub store: Store,
     pub notices: Arc<Notices>,
     pub peers: Peers,
+    pub contexts: Contexts,
     pub clock: Clock,
     /// How long an approval may be given.
     pub approval: time::Duration,

@@ -20,6 +20,10 @@ pub struct Piece {
 
 /// Does the work. Dropped, it stops.
 pub trait Leaves: Send + Sync {
+    /// Who does it, as spans name them.
+    fn agent_id(&self) -> &str {
+        "chain"
+    }
     /// A model's answer, piece by piece.
     fn llm<'a>(&'a self, stage: &'a LlmStage, input: String) -> BoxStream<'a, Result<Piece, Fault>>;
     /// What a program writes.
@@ -97,7 +101,7 @@ impl Leaf {
             tracing::info_span!(
                 "chain.stage",
                 chain.path = &*self.path,
-                agent_id = "chain",
+                agent_id = ctx.leaves.agent_id(),
                 engine_type = engine,
                 model
             )

@@ -10,18 +10,17 @@ use std::{
 };
 
 use async_stream::try_stream;
-use devstudio_kit::{Caller, Fault, clock::Clock};
+use devstudio_kit::{Caller, Fault, Reason, clock::Clock};
 use devstudio_proto::{
     agent::v1::{ChainFrame, ChainResult, ChainRun, ChainSpec, ChainState, ChainType, ExecStage, LlmStage},
-    llm::v1::{ChatMessage, ChatRequest, MessageRole},
+    llm::v1::{ChatMessage, ChatRequest, ChatResponse, MessageRole},
 };
-use futures::{Stream, StreamExt as _, future::BoxFuture, stream::BoxStream};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, future::BoxFuture, stream::BoxStream};
 use time::OffsetDateTime;
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{
-    Ctx, Frame, Payload,
+    Ctx, Frame, Payload, ask,
     leaf::{Leaves, Piece},
     spec::{self, Value, filled},
 };
@@ -271,50 +270,17 @@ impl Leaves for OfRun {
             response_schema: stage.response_schema.clone(),
             ..ChatRequest::default()
         };
-        try_stream! {
-            let (give, mut given) = mpsc::unbounded_channel();
-            let (mut sent, mut counted) = (0, 0);
-            let answer = self.chains.peers.chat(&self.actor, Uuid::now_v7(), ask, |text, tokens| {
-                let delta = text[sent..].to_owned();
-                sent = text.len();
-                // Nobody takes it any more where this stream was dropped.
-                let _ = give.send((delta, tokens));
-            });
-            tokio::pin!(answer);
-            let last = loop {
-                let next = tokio::select! {
-                    biased;
-                    Some(piece) = given.recv() => Ok(piece),
-                    last = &mut answer => Err(last),
-                };
-                match next {
-                    Ok((text, tokens)) => {
-                        let cost = u64::try_from(tokens - counted).unwrap_or(0);
-                        counted = counted.max(tokens);
-                        self.tokens.fetch_add(cost, Ordering::Relaxed);
-                        yield Piece { text, tokens: cost };
-                    }
-                    Err(last) => break last?,
-                }
-            };
-            let mut pieces = String::new();
-            while let Ok((text, _)) = given.try_recv() {
-                pieces += &text;
+        let ended = |last: ChatResponse| match last.finish_reason.as_str() {
+            "stop" | "length" => Ok(()),
+            other => {
+                let reason =
+                    if other == "budget" { Reason::TokenBudgetExceeded } else { Reason::UpstreamUnavailable };
+                Err(Fault::new(reason, format!("the model ended with {other:?}")))
             }
-            // The prompt, and what was not told piece by piece.
-            let usage = last.usage.unwrap_or_default();
-            let cost = u64::try_from(usage.prompt_tokens + usage.completion_tokens - counted).unwrap_or(0);
-            self.tokens.fetch_add(cost, Ordering::Relaxed);
-            yield Piece { text: pieces, tokens: cost };
-            if !matches!(last.finish_reason.as_str(), "stop" | "length") {
-                let reason = match last.finish_reason.as_str() {
-                    "budget" => devstudio_kit::Reason::TokenBudgetExceeded,
-                    _ => devstudio_kit::Reason::UpstreamUnavailable,
-                };
-                Err(Fault::new(reason, format!("the model ended with {:?}", last.finish_reason)))?;
-            }
-        }
-        .boxed()
+        };
+        let pieces = ask::pieces(&self.chains.peers, &self.actor, Uuid::now_v7(), ask, ended);
+        let count = |piece: &Piece| _ = self.tokens.fetch_add(piece.tokens, Ordering::Relaxed);
+        pieces.inspect_ok(count).boxed()
     }
 
     fn exec<'a>(&'a self, stage: &'a ExecStage, input: String) -> BoxFuture<'a, Result<String, Fault>> {
@@ -323,7 +289,7 @@ impl Leaves for OfRun {
 
     fn read(&self, path: String) -> BoxFuture<'_, Result<String, Fault>> {
         Box::pin(async move {
-            let missing = |what: &str| Fault::new(devstudio_kit::Reason::NotFound, format!("{path}: {what}"));
+            let missing = |what: &str| Fault::new(Reason::NotFound, format!("{path}: {what}"));
             let file = self
                 .chains
                 .peers

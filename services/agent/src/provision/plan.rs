@@ -52,6 +52,11 @@ pub fn read(text: &str) -> Result<EnvPlan, String> {
     Ok(plan)
 }
 
+/// A plan as JSON, as `read` reads it.
+pub fn json(plan: &EnvPlan) -> String {
+    action::encode(PLAN, plan).to_string()
+}
+
 /// The rules of the house: paths within the workspace, no file twice, no command that leaves the sandbox's ways. The fault
 /// names the field.
 pub fn check(plan: &EnvPlan) -> Result<(), Fault> {

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     Error, act,
+    chain::ask::ask,
     peers::{Actor, Peers},
     prompt::tail,
     store::{AgentRow, PlanRow, Store},
@@ -71,7 +72,7 @@ impl Provision {
     }
 
     /// The facts, and all paths.
-    async fn facts(&self, actor: &Actor) -> Result<(EnvFacts, Vec<String>), Error> {
+    pub(super) async fn facts(&self, actor: &Actor) -> Result<(EnvFacts, Vec<String>), Error> {
         let entries = self.peers.entries(actor).await?;
         let files = entries.into_iter().filter(|entry| entry.kind() == EntryKind::File);
         let files: Vec<Found> =
@@ -92,32 +93,48 @@ impl Provision {
         workspace_id: &str,
         wish: String,
         model: String,
+        template_id: Option<Uuid>,
     ) -> Result<impl Stream<Item = Result<Making, Fault>> + Send + use<>, Error> {
         let person = caller.person()?;
+        if template_id.is_none() && wish.trim().is_empty() {
+            let why = "is needed where no template is named".to_owned();
+            return Err(Error::Invalid { pointer: "/wish", keyword: "required", why });
+        }
         let workspace_id = self.peers.workspace(caller, workspace_id).await?;
+        let template = match template_id {
+            Some(id) => Some(self.store.template(person.user_id, id).await?),
+            None => None,
+        };
         let plan_id = Uuid::now_v7();
         let actor = actor(person.user_id, person.key_id, plan_id, workspace_id);
         let this = self.clone();
         Ok(try_stream! {
             let agent = this.store.agent(PROVISIONER).await.map_err(Fault::from)?;
             let (facts, paths) = this.facts(&actor).await.map_err(Fault::from)?;
-            let runtimes: Vec<String> = this.peers.runtimes(&actor).await?.into_keys().collect();
-            let messages = plan::messages(&agent.system_prompt, &facts, &paths, &wish, &runtimes);
-            let (give, mut given) = mpsc::unbounded_channel();
-            let made = this.ask(&actor, &agent, &model, messages, move |text, tokens| {
-                // Nobody takes it any more where this stream was dropped.
-                let _ = give.send((tail(text, PROGRESS), tokens));
-            });
-            tokio::pin!(made);
-            let plan = loop {
-                let next = tokio::select! {
-                    biased;
-                    made = &mut made => Err(made),
-                    Some(progress) = given.recv() => Ok(progress),
-                };
-                match next {
-                    Ok((text, tokens)) => yield Making::Progress(text, tokens),
-                    Err(made) => break made?,
+            let plan = match &template {
+                Some(template) => {
+                    plan::read(&template.plan).map_err(|why| Fault::internal(format!("{}: {why}", template.name)))?
+                }
+                None => {
+                    let runtimes: Vec<String> = this.peers.runtimes(&actor).await?.into_keys().collect();
+                    let messages = plan::messages(&agent.system_prompt, &facts, &paths, &wish, &runtimes);
+                    let (give, mut given) = mpsc::unbounded_channel();
+                    let made = this.ask(&actor, &agent, &model, messages, move |text, tokens| {
+                        // Nobody takes it any more where this stream was dropped.
+                        let _ = give.send((tail(text, PROGRESS), tokens));
+                    });
+                    tokio::pin!(made);
+                    loop {
+                        let next = tokio::select! {
+                            biased;
+                            made = &mut made => Err(made),
+                            Some(progress) = given.recv() => Ok(progress),
+                        };
+                        match next {
+                            Ok((text, tokens)) => yield Making::Progress(text, tokens),
+                            Err(made) => break made?,
+                        }
+                    }
                 }
             };
             let row = PlanRow {
@@ -131,6 +148,8 @@ impl Provision {
                 plan: plan.encode_to_vec(),
                 state: "PLANNED".to_owned(),
                 snapshot_id: None,
+                template_id: template.as_ref().map(|template| template.template_id),
+                template_version: template.as_ref().map(|template| template.version),
                 created_at: this.clock.now(),
             };
             this.store.add_plan(&row).await.map_err(Fault::from)?;
@@ -149,7 +168,7 @@ impl Provision {
     ) -> Result<EnvPlan, Fault> {
         let mut last = Fault::new(Reason::StateConflict, "the model made no plan");
         for _ in 0..TRIES {
-            let ask = ChatRequest {
+            let request = ChatRequest {
                 messages: messages.clone(),
                 model: if model.is_empty() { agent.model.clone() } else { model.to_owned() },
                 max_tokens: agent.max_tokens,
@@ -157,7 +176,7 @@ impl Provision {
                 response_schema: plan::schema().to_string(),
                 ..ChatRequest::default()
             };
-            let answer = self.peers.chat(actor, Uuid::now_v7(), ask, &mut piece).await?;
+            let answer = ask(&self.peers, actor, "plan", Uuid::now_v7(), request, &mut piece).await?;
             match answer.finish_reason.as_str() {
                 "stop" => {}
                 "budget" => {
@@ -246,8 +265,14 @@ impl Provision {
         if let Err(fault) = self.peers.unlock_all(&actor).await {
             tracing::warn!(%fault, "locks of a plan could not be released");
         }
-        let state = if done.is_ok() { "APPLIED" } else { "PLANNED" };
-        self.store.set_plan_state(plan_id, state, done.as_ref().ok().copied()).await?;
+        match &done {
+            Ok(snapshot_id) => {
+                let files: Vec<PlannedFile> = files.iter().map(|file| (*file).clone()).collect();
+                let accepted = EnvPlan { files, ..plan.clone() };
+                self.store.plan_applied(plan_id, &accepted.encode_to_vec(), *snapshot_id).await?;
+            }
+            Err(_) => self.store.set_plan_state(plan_id, "PLANNED").await?,
+        }
         Ok((done?, files.into_iter().map(|file| file.path.clone()).collect()))
     }
 
@@ -293,7 +318,7 @@ impl Provision {
                     }
                 }
                 let Some((typed, output)) = failed else {
-                    this.store.set_plan_state(plan_id, "VERIFIED", None).await.map_err(Fault::from)?;
+                    this.store.plan_verified(plan_id, &plan.encode_to_vec()).await.map_err(Fault::from)?;
                     yield Verifying::Over(PlanState::Verified, repairs);
                     return;
                 };
@@ -311,7 +336,7 @@ impl Provision {
                     tracing::info!(%fault, "a plan could not be repaired");
                 }
                 this.peers.restore(&actor, snapshot_id).await?;
-                this.store.set_plan_state(plan_id, "ROLLED_BACK", None).await.map_err(Fault::from)?;
+                this.store.set_plan_state(plan_id, "ROLLED_BACK").await.map_err(Fault::from)?;
                 yield Verifying::Over(PlanState::RolledBack, repairs);
                 return;
             }
@@ -366,7 +391,7 @@ impl Provision {
     }
 }
 
-fn actor(user_id: Uuid, key_id: Option<Uuid>, plan_id: Uuid, workspace_id: Uuid) -> Actor {
+pub(super) fn actor(user_id: Uuid, key_id: Option<Uuid>, plan_id: Uuid, workspace_id: Uuid) -> Actor {
     Actor { user_id, key_id, task_id: plan_id, agent_id: PROVISIONER.to_owned(), workspace_id }
 }
 

@@ -20,6 +20,9 @@ pub struct PlanRow {
     pub plan: Vec<u8>,
     pub state: String,
     pub snapshot_id: Option<Uuid>,
+    /// The template that it follows, and its version.
+    pub template_id: Option<Uuid>,
+    pub template_version: Option<i32>,
     pub created_at: OffsetDateTime,
 }
 
@@ -27,8 +30,9 @@ impl Store {
     /// Keeps a plan.
     pub async fn add_plan(&self, plan: &PlanRow) -> Result<(), Error> {
         sqlx::query(
-            "insert into env_plans (plan_id, user_id, api_key_id, workspace_id, wish, model, facts, plan, created_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "insert into env_plans (plan_id, user_id, api_key_id, workspace_id, wish, model, facts, plan, template_id,
+                template_version, created_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(plan.plan_id)
         .bind(plan.user_id)
@@ -38,6 +42,8 @@ impl Store {
         .bind(&plan.model)
         .bind(&plan.facts)
         .bind(&plan.plan)
+        .bind(plan.template_id)
+        .bind(plan.template_version)
         .bind(plan.created_at)
         .execute(&self.pool)
         .await?;
@@ -47,7 +53,8 @@ impl Store {
     /// A person's plan.
     pub async fn plan(&self, user_id: Uuid, plan_id: Uuid) -> Result<PlanRow, Error> {
         let row = sqlx::query_as(
-            "select plan_id, user_id, api_key_id, workspace_id, wish, model, facts, plan, state, snapshot_id, created_at
+            "select plan_id, user_id, api_key_id, workspace_id, wish, model, facts, plan, state, snapshot_id,
+                    template_id, template_version, created_at
                from env_plans where plan_id = $1 and user_id = $2",
         )
         .bind(plan_id)
@@ -79,22 +86,49 @@ impl Store {
         if begun.rows_affected() == 1 { Ok(()) } else { Err(Error::Applied) }
     }
 
-    /// Writes down where a plan stands, and the snapshot from before where there is one.
-    pub async fn set_plan_state(
-        &self,
-        plan_id: Uuid,
-        state: &str,
-        snapshot_id: Option<Uuid>,
-    ) -> Result<(), Error> {
+    /// Writes down where a plan stands.
+    pub async fn set_plan_state(&self, plan_id: Uuid, state: &str) -> Result<(), Error> {
+        sqlx::query("update env_plans set state = $2, lease_until = null where plan_id = $1")
+            .bind(plan_id)
+            .bind(state)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Writes down that a plan's commands ended well with these files, and counts it for its template, once.
+    pub async fn plan_verified(&self, plan_id: Uuid, plan: &[u8]) -> Result<(), Error> {
+        self.count_use(plan_id, "APPLIED", "successes = t.successes + 1").await?;
+        sqlx::query("update env_plans set state = 'VERIFIED', plan = $2 where plan_id = $1")
+            .bind(plan_id)
+            .bind(plan)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Writes down that a plan was applied, with the files that were accepted, and the snapshot from before; counts it
+    /// for its template.
+    pub async fn plan_applied(&self, plan_id: Uuid, plan: &[u8], snapshot_id: Uuid) -> Result<(), Error> {
+        self.count_use(plan_id, "APPLYING", "uses = t.uses + 1").await?;
         sqlx::query(
-            "update env_plans set state = $2, snapshot_id = coalesce($3, snapshot_id), lease_until = null
-              where plan_id = $1",
+            "update env_plans set state = 'APPLIED', plan = $2, snapshot_id = $3, lease_until = null where plan_id = $1",
         )
         .bind(plan_id)
-        .bind(state)
+        .bind(plan)
         .bind(snapshot_id)
         .execute(&self.pool)
         .await?;
+        Ok(())
+    }
+
+    /// `set` is a text of this file.
+    async fn count_use(&self, plan_id: Uuid, state: &str, set: &'static str) -> Result<(), Error> {
+        let sql = format!(
+            "update env_templates t set {set} from env_plans p
+              where p.plan_id = $1 and p.state = $2 and p.template_id = t.template_id and p.template_version = t.version"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(plan_id).bind(state).execute(&self.pool).await?;
         Ok(())
     }
 }

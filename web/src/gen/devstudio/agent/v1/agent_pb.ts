@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file devstudio/agent/v1/agent.proto.
  */
 export const file_devstudio_agent_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("Ch5kZXZzdHVkaW8vYWdlbnQvdjEvYWdlbnQucHJvdG8SEmRldnN0dWRpby5hZ2VudC52MSL2BAoEVGFzaxIPCgd0YXNrX2lkGAEgASgJEioKBGtpbmQYAiABKA4yHC5kZXZzdHVkaW8uYWdlbnQudjEuVGFza0tpbmQSDgoGcHJvbXB0GAMgASgJEiwKBXN0YXRlGAQgASgOMh0uZGV2c3R1ZGlvLmFnZW50LnYxLlRhc2tTdGF0ZRIUCgx3b3Jrc3BhY2VfaWQYBSABKAkSEAoIYWdlbnRfaWQYBiABKAkSLgoGcG9saWN5GAcgASgOMh4uZGV2c3R1ZGlvLmFnZW50LnYxLlRhc2tQb2xpY3kSDQoFc3RlcHMYCCABKAUSEQoJbWF4X3N0ZXBzGAkgASgFEg4KBnRva2VucxgKIAEoBRISCgptYXhfdG9rZW5zGAsgASgFEg4KBnJlc3VsdBgMIAEoCRIMCgRwbGFuGA0gAygJEjEKB3BlbmRpbmcYDiABKAsyGy5kZXZzdHVkaW8uYWdlbnQudjEuUGVuZGluZ0gAiAEBEhMKC3NuYXBzaG90X2lkGA8gASgJEi4KCmNyZWF0ZWRfYXQYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKCnN0YXJ0ZWRfYXQYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAGIAQESMQoIZW5kZWRfYXQYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAKIAQESEAoIbGFzdF9zZXEYEyABKAMSDQoFbW9kZWwYFCABKAkSDgoGbWF4X21zGBUgASgDQgoKCF9wZW5kaW5nQg0KC19zdGFydGVkX2F0QgsKCV9lbmRlZF9hdCLTAQoHUGVuZGluZxITCgthcHByb3ZhbF9pZBgBIAEoCRIQCghxdWVzdGlvbhgCIAEoCRI0CgZhY3Rpb24YAyABKAsyHy5kZXZzdHVkaW8uYWdlbnQudjEuQWdlbnRBY3Rpb25IAIgBARIMCgRkaWZmGAQgASgJEg4KBnJlYXNvbhgFIAEoCRIzCgpleHBpcmVzX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgBiAEBQgkKB19hY3Rpb25CDQoLX2V4cGlyZXNfYXQi2gIKEVN1Ym1pdFRhc2tSZXF1ZXN0EioKBGtpbmQYASABKA4yHC5kZXZzdHVkaW8uYWdlbnQudjEuVGFza0tpbmQSGgoGcHJvbXB0GAIgASgJQgqStRgGCAEYgIABEikKCW1heF9zdGVwcxgDIAEoBUIWkrUYEiEAAAAAAAAAACkAAAAAAABpQBIcCgx3b3Jrc3BhY2VfaWQYBCABKAlCBpK1GAI4AhIuCgZwb2xpY3kYBSABKA4yHi5kZXZzdHVkaW8uYWdlbnQudjEuVGFza1BvbGljeRIqCgptYXhfdG9rZW5zGAYgASgFQhaStRgSIQAAAAAAAAAAKQAAAADQEmNBEhYKBW1vZGVsGAcgASgJQgeStRgDGMgBEhgKBXBhdGhzGAggAygJQgmStRgFGIAIMBQSJgoGbWF4X21zGAkgASgDQhaStRgSIQAAAAAAAAAAKQAAAABwmZRBIiUKElN1Ym1pdFRhc2tSZXNwb25zZRIPCgd0YXNrX2lkGAEgASgJIisKDkdldFRhc2tSZXF1ZXN0EhkKB3Rhc2tfaWQYASABKAlCCJK1GAQIATgCIjkKD0dldFRhc2tSZXNwb25zZRImCgR0YXNrGAEgASgLMhguZGV2c3R1ZGlvLmFnZW50LnYxLlRhc2sidwoQTGlzdFRhc2tzUmVxdWVzdBIcCgx3b3Jrc3BhY2VfaWQYASABKAlCBpK1GAI4AhIpCglwYWdlX3NpemUYAiABKAVCFpK1GBIhAAAAAAAAAAApAAAAAAAAaUASGgoKcGFnZV90b2tlbhgDIAEoCUIGkrUYAhhkIlUKEUxpc3RUYXNrc1Jlc3BvbnNlEicKBXRhc2tzGAEgAygLMhguZGV2c3R1ZGlvLmFnZW50LnYxLlRhc2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIk8KEFdhdGNoVGFza1JlcXVlc3QSGQoHdGFza19pZBgBIAEoCUIIkrUYBAgBOAISIAoJYWZ0ZXJfc2VxGAIgASgDQg2StRgJIQAAAAAAAAAAIoYBChFXYXRjaFRhc2tSZXNwb25zZRIxCgVldmVudBgBIAEoCzIdLmRldnN0dWRpby5hZ2VudC52MS5UYXNrRXZlbnRIAIgBARIrCgR0YXNrGAIgASgLMhguZGV2c3R1ZGlvLmFnZW50LnYxLlRhc2tIAYgBAUIICgZfZXZlbnRCBwoFX3Rhc2si5wMKCVRhc2tFdmVudBILCgNzZXEYASABKAMSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGFnZW50X2lkGAMgASgJEjEKBXN0YXRlGAQgASgLMiAuZGV2c3R1ZGlvLmFnZW50LnYxLlN0YXRlQ2hhbmdlZEgAEiwKBHBsYW4YBSABKAsyHC5kZXZzdHVkaW8uYWdlbnQudjEuUGxhbk1hZGVIABIyCgZhY3Rpb24YBiABKAsyIC5kZXZzdHVkaW8uYWdlbnQudjEuQWN0aW9uQ2hvc2VuSAASLgoEZG9uZRgHIAEoCzIeLmRldnN0dWRpby5hZ2VudC52MS5BY3Rpb25Eb25lSAASLgoHd2FpdGluZxgIIAEoCzIbLmRldnN0dWRpby5hZ2VudC52MS5QZW5kaW5nSAASLgoHZGVjaWRlZBgJIAEoCzIbLmRldnN0dWRpby5hZ2VudC52MS5EZWNpZGVkSAASMwoHbWVzc2FnZRgKIAEoCzIgLmRldnN0dWRpby5hZ2VudC52MS5BZ2VudE1lc3NhZ2VIABIwCghwcm9ncmVzcxgLIAEoCzIcLmRldnN0dWRpby5hZ2VudC52MS5Qcm9ncmVzc0gAQgcKBWV2ZW50IkwKDFN0YXRlQ2hhbmdlZBIsCgVzdGF0ZRgBIAEoDjIdLmRldnN0dWRpby5hZ2VudC52MS5UYXNrU3RhdGUSDgoGcmVhc29uGAIgASgJIkMKCFBsYW5NYWRlEg0KBXN0ZXBzGAEgAygJEigKBXNwZW50GAIgASgLMhkuZGV2c3R1ZGlvLmFnZW50LnYxLlNwZW50IqoBCgxBY3Rpb25DaG9zZW4SDAoEc3RlcBgBIAEoBRIvCgZhY3Rpb24YAiABKAsyHy5kZXZzdHVkaW8uYWdlbnQudjEuQWdlbnRBY3Rpb24SKAoFc3BlbnQYAyABKAsyGS5kZXZzdHVkaW8uYWdlbnQudjEuU3BlbnQSMQoHY29udGV4dBgEIAEoCzIgLmRldnN0dWRpby5hZ2VudC52MS5Db250ZXh0U2hvd24ibgoFU3BlbnQSFQoNcHJvbXB0X3Rva2VucxgBIAEoBRIZChFjb21wbGV0aW9uX3Rva2VucxgCIAEoBRINCgVtb2RlbBgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJEhAKCHRvdGFsX21zGAUgASgFIkUKDENvbnRleHRTaG93bhINCgVmaWxlcxgBIAMoCRIOCgZ0b2tlbnMYAiABKAUSFgoOc3RlcHNfbGVmdF9vdXQYAyABKAUifgoKQWN0aW9uRG9uZRIMCgRzdGVwGAEgASgFEgoKAm9rGAIgASgIEhMKC29ic2VydmF0aW9uGAMgASgJEgwKBGRpZmYYBCABKAkSDwoHZXhlY19pZBgFIAEoCRIRCglleGl0X2NvZGUYBiABKAUSDwoHdG9va19tcxgHIAEoBSI9CgdEZWNpZGVkEhMKC2FwcHJvdmFsX2lkGAEgASgJEg8KB2FsbG93ZWQYAiABKAgSDAoEdGV4dBgDIAEoCSJlCgxBZ2VudE1lc3NhZ2USDAoEZnJvbRgBIAEoCRIKCgJ0bxgCIAEoCRItCgRraW5kGAMgASgOMh8uZGV2c3R1ZGlvLmFnZW50LnYxLk1lc3NhZ2VLaW5kEgwKBHRleHQYBCABKAkiRQoIUHJvZ3Jlc3MSDAoEc3RlcBgBIAEoBRIMCgR0ZXh0GAIgASgJEg4KBnRva2VucxgDIAEoBRINCgVwaGFzZRgEIAEoCSIuChFDYW5jZWxUYXNrUmVxdWVzdBIZCgd0YXNrX2lkGAEgASgJQgiStRgECAE4AiIUChJDYW5jZWxUYXNrUmVzcG9uc2UiegoUQXBwcm92ZUFjdGlvblJlcXVlc3QSGQoHdGFza19pZBgBIAEoCUIIkrUYBAgBOAISHQoLYXBwcm92YWxfaWQYAiABKAlCCJK1GAQIATgDEg4KBnJlamVjdBgDIAEoCBIYCgdjb21tZW50GAQgASgJQgeStRgDGKAfIhcKFUFwcHJvdmVBY3Rpb25SZXNwb25zZSJLChVBbnN3ZXJRdWVzdGlvblJlcXVlc3QSGQoHdGFza19pZBgBIAEoCUIIkrUYBAgBOAISFwoEdGV4dBgCIAEoCUIJkrUYBQgBGKAfIhgKFkFuc3dlclF1ZXN0aW9uUmVzcG9uc2UiiAIKBUFnZW50EhAKCGFnZW50X2lkGAEgASgJEgwKBG5hbWUYAiABKAkSEwoLZGVzY3JpcHRpb24YAyABKAkSDgoGYXZhdGFyGAQgASgJEh8KDXN5c3RlbV9wcm9tcHQYBSABKAlCCJK1GAQYgIABEhcKBXRvb2xzGAYgAygJQgiStRgEGCgwEBIWCgVtb2RlbBgHIAEoCUIHkrUYAxjIARIrCgt0ZW1wZXJhdHVyZRgIIAEoAkIWkrUYEiEAAAAAAAAAACkAAAAAAAAAQBIqCgptYXhfdG9rZW5zGAkgASgFQhaStRgSIQAAAAAAAFBAKQAAAAAAAPBAEg8KB3ZlcnNpb24YCiABKAUiEwoRTGlzdEFnZW50c1JlcXVlc3QiPwoSTGlzdEFnZW50c1Jlc3BvbnNlEikKBmFnZW50cxgBIAMoCzIZLmRldnN0dWRpby5hZ2VudC52MS5BZ2VudCJGChJVcGRhdGVBZ2VudFJlcXVlc3QSMAoFYWdlbnQYASABKAsyGS5kZXZzdHVkaW8uYWdlbnQudjEuQWdlbnRCBpK1GAIIASI/ChNVcGRhdGVBZ2VudFJlc3BvbnNlEigKBWFnZW50GAEgASgLMhkuZGV2c3R1ZGlvLmFnZW50LnYxLkFnZW50KoYCCghUYXNrS2luZBIZChVUQVNLX0tJTkRfVU5TUEVDSUZJRUQQABIdCg5UQVNLX0tJTkRfQ09ERRABGgmatRgFY29kZW4SHgoOVEFTS19LSU5EX1RFU1QQAhoKmrUYBnRlc3RlbhIiChBUQVNLX0tJTkRfREVTSUdOEAMaDJq1GAhkZXNpZ25lbhIsChBUQVNLX0tJTkRfUkVWSUVXEAQaFpq1GAdwcsO8ZmVumrUYB3BydWVmZW4SJwoNVEFTS19LSU5EX0ZJWBAFGhSatRgHYmVoZWJlbpq1GAVmaXhlbhIlCg5UQVNLX0tJTkRfRE9DUxAGGhGatRgNZG9rdW1lbnRpZXJlbiq5AQoJVGFza1N0YXRlEhoKFlRBU0tfU1RBVEVfVU5TUEVDSUZJRUQQABIVChFUQVNLX1NUQVRFX1FVRVVFRBABEhYKElRBU0tfU1RBVEVfUlVOTklORxACEhYKElRBU0tfU1RBVEVfV0FJVElORxADEhgKFFRBU0tfU1RBVEVfU1VDQ0VFREVEEAQSFQoRVEFTS19TVEFURV9GQUlMRUQQBRIYChRUQVNLX1NUQVRFX0NBTkNFTExFRBAGKooBCgpUYXNrUG9saWN5EhsKF1RBU0tfUE9MSUNZX1VOU1BFQ0lGSUVEEAASGQoVVEFTS19QT0xJQ1lfUkVBRF9PTkxZEAESEwoPVEFTS19QT0xJQ1lfQVNLEAISGQoVVEFTS19QT0xJQ1lfV09SS1NQQUNFEAMSFAoQVEFTS19QT0xJQ1lfRlJFRRAEKsQBCgtNZXNzYWdlS2luZBIcChhNRVNTQUdFX0tJTkRfVU5TUEVDSUZJRUQQABIYChRNRVNTQUdFX0tJTkRfUkVRVUVTVBABEhcKE01FU1NBR0VfS0lORF9SRVNVTFQQAhIYChRNRVNTQUdFX0tJTkRfSEFORE9GRhADEhkKFU1FU1NBR0VfS0lORF9RVUVTVElPThAEEhYKEk1FU1NBR0VfS0lORF9FUlJPUhAFEhcKE01FU1NBR0VfS0lORF9DQU5DRUwQBjKhCAoMQWdlbnRTZXJ2aWNlEnMKClN1Ym1pdFRhc2sSJS5kZXZzdHVkaW8uYWdlbnQudjEuU3VibWl0VGFza1JlcXVlc3QaJi5kZXZzdHVkaW8uYWdlbnQudjEuU3VibWl0VGFza1Jlc3BvbnNlIhaKtRgSCgxhZ2VudC5zdWJtaXQYAiACEmUKB0dldFRhc2sSIi5kZXZzdHVkaW8uYWdlbnQudjEuR2V0VGFza1JlcXVlc3QaIy5kZXZzdHVkaW8uYWdlbnQudjEuR2V0VGFza1Jlc3BvbnNlIhGKtRgNCglhZ2VudC5nZXQYAhJsCglMaXN0VGFza3MSJC5kZXZzdHVkaW8uYWdlbnQudjEuTGlzdFRhc2tzUmVxdWVzdBolLmRldnN0dWRpby5hZ2VudC52MS5MaXN0VGFza3NSZXNwb25zZSISirUYDgoKYWdlbnQubGlzdBgCEm8KCVdhdGNoVGFzaxIkLmRldnN0dWRpby5hZ2VudC52MS5XYXRjaFRhc2tSZXF1ZXN0GiUuZGV2c3R1ZGlvLmFnZW50LnYxLldhdGNoVGFza1Jlc3BvbnNlIhOKtRgPCgthZ2VudC53YXRjaBgCMAEScQoKQ2FuY2VsVGFzaxIlLmRldnN0dWRpby5hZ2VudC52MS5DYW5jZWxUYXNrUmVxdWVzdBomLmRldnN0dWRpby5hZ2VudC52MS5DYW5jZWxUYXNrUmVzcG9uc2UiFIq1GBAKDGFnZW50LmNhbmNlbBgCEnsKDUFwcHJvdmVBY3Rpb24SKC5kZXZzdHVkaW8uYWdlbnQudjEuQXBwcm92ZUFjdGlvblJlcXVlc3QaKS5kZXZzdHVkaW8uYWdlbnQudjEuQXBwcm92ZUFjdGlvblJlc3BvbnNlIhWKtRgRCg1hZ2VudC5hcHByb3ZlGAISfQoOQW5zd2VyUXVlc3Rpb24SKS5kZXZzdHVkaW8uYWdlbnQudjEuQW5zd2VyUXVlc3Rpb25SZXF1ZXN0GiouZGV2c3R1ZGlvLmFnZW50LnYxLkFuc3dlclF1ZXN0aW9uUmVzcG9uc2UiFIq1GBAKDGFnZW50LmFuc3dlchgCEnEKCkxpc3RBZ2VudHMSJS5kZXZzdHVkaW8uYWdlbnQudjEuTGlzdEFnZW50c1JlcXVlc3QaJi5kZXZzdHVkaW8uYWdlbnQudjEuTGlzdEFnZW50c1Jlc3BvbnNlIhSKtRgQCgxhZ2VudC5hZ2VudHMYAhJ0CgtVcGRhdGVBZ2VudBImLmRldnN0dWRpby5hZ2VudC52MS5VcGRhdGVBZ2VudFJlcXVlc3QaJy5kZXZzdHVkaW8uYWdlbnQudjEuVXBkYXRlQWdlbnRSZXNwb25zZSIUirUYEAoMYWdlbnQudXBkYXRlGANiBnByb3RvMw", [file_devstudio_agent_v1_action, file_devstudio_options_v1_options, file_google_protobuf_timestamp]);
+  fileDesc("Ch5kZXZzdHVkaW8vYWdlbnQvdjEvYWdlbnQucHJvdG8SEmRldnN0dWRpby5hZ2VudC52MSL2BAoEVGFzaxIPCgd0YXNrX2lkGAEgASgJEioKBGtpbmQYAiABKA4yHC5kZXZzdHVkaW8uYWdlbnQudjEuVGFza0tpbmQSDgoGcHJvbXB0GAMgASgJEiwKBXN0YXRlGAQgASgOMh0uZGV2c3R1ZGlvLmFnZW50LnYxLlRhc2tTdGF0ZRIUCgx3b3Jrc3BhY2VfaWQYBSABKAkSEAoIYWdlbnRfaWQYBiABKAkSLgoGcG9saWN5GAcgASgOMh4uZGV2c3R1ZGlvLmFnZW50LnYxLlRhc2tQb2xpY3kSDQoFc3RlcHMYCCABKAUSEQoJbWF4X3N0ZXBzGAkgASgFEg4KBnRva2VucxgKIAEoBRISCgptYXhfdG9rZW5zGAsgASgFEg4KBnJlc3VsdBgMIAEoCRIMCgRwbGFuGA0gAygJEjEKB3BlbmRpbmcYDiABKAsyGy5kZXZzdHVkaW8uYWdlbnQudjEuUGVuZGluZ0gAiAEBEhMKC3NuYXBzaG90X2lkGA8gASgJEi4KCmNyZWF0ZWRfYXQYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKCnN0YXJ0ZWRfYXQYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAGIAQESMQoIZW5kZWRfYXQYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAKIAQESEAoIbGFzdF9zZXEYEyABKAMSDQoFbW9kZWwYFCABKAkSDgoGbWF4X21zGBUgASgDQgoKCF9wZW5kaW5nQg0KC19zdGFydGVkX2F0QgsKCV9lbmRlZF9hdCLTAQoHUGVuZGluZxITCgthcHByb3ZhbF9pZBgBIAEoCRIQCghxdWVzdGlvbhgCIAEoCRI0CgZhY3Rpb24YAyABKAsyHy5kZXZzdHVkaW8uYWdlbnQudjEuQWdlbnRBY3Rpb25IAIgBARIMCgRkaWZmGAQgASgJEg4KBnJlYXNvbhgFIAEoCRIzCgpleHBpcmVzX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgBiAEBQgkKB19hY3Rpb25CDQoLX2V4cGlyZXNfYXQi2gIKEVN1Ym1pdFRhc2tSZXF1ZXN0EioKBGtpbmQYASABKA4yHC5kZXZzdHVkaW8uYWdlbnQudjEuVGFza0tpbmQSGgoGcHJvbXB0GAIgASgJQgqStRgGCAEYgIABEikKCW1heF9zdGVwcxgDIAEoBUIWkrUYEiEAAAAAAAAAACkAAAAAAABpQBIcCgx3b3Jrc3BhY2VfaWQYBCABKAlCBpK1GAI4AhIuCgZwb2xpY3kYBSABKA4yHi5kZXZzdHVkaW8uYWdlbnQudjEuVGFza1BvbGljeRIqCgptYXhfdG9rZW5zGAYgASgFQhaStRgSIQAAAAAAAAAAKQAAAADQEmNBEhYKBW1vZGVsGAcgASgJQgeStRgDGMgBEhgKBXBhdGhzGAggAygJQgmStRgFGIAIMBQSJgoGbWF4X21zGAkgASgDQhaStRgSIQAAAAAAAAAAKQAAAABwmZRBIiUKElN1Ym1pdFRhc2tSZXNwb25zZRIPCgd0YXNrX2lkGAEgASgJIisKDkdldFRhc2tSZXF1ZXN0EhkKB3Rhc2tfaWQYASABKAlCCJK1GAQIATgCIjkKD0dldFRhc2tSZXNwb25zZRImCgR0YXNrGAEgASgLMhguZGV2c3R1ZGlvLmFnZW50LnYxLlRhc2sidwoQTGlzdFRhc2tzUmVxdWVzdBIcCgx3b3Jrc3BhY2VfaWQYASABKAlCBpK1GAI4AhIpCglwYWdlX3NpemUYAiABKAVCFpK1GBIhAAAAAAAAAAApAAAAAAAAaUASGgoKcGFnZV90b2tlbhgDIAEoCUIGkrUYAhhkIlUKEUxpc3RUYXNrc1Jlc3BvbnNlEicKBXRhc2tzGAEgAygLMhguZGV2c3R1ZGlvLmFnZW50LnYxLlRhc2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIk8KEFdhdGNoVGFza1JlcXVlc3QSGQoHdGFza19pZBgBIAEoCUIIkrUYBAgBOAISIAoJYWZ0ZXJfc2VxGAIgASgDQg2StRgJIQAAAAAAAAAAIoYBChFXYXRjaFRhc2tSZXNwb25zZRIxCgVldmVudBgBIAEoCzIdLmRldnN0dWRpby5hZ2VudC52MS5UYXNrRXZlbnRIAIgBARIrCgR0YXNrGAIgASgLMhguZGV2c3R1ZGlvLmFnZW50LnYxLlRhc2tIAYgBAUIICgZfZXZlbnRCBwoFX3Rhc2si5wMKCVRhc2tFdmVudBILCgNzZXEYASABKAMSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGFnZW50X2lkGAMgASgJEjEKBXN0YXRlGAQgASgLMiAuZGV2c3R1ZGlvLmFnZW50LnYxLlN0YXRlQ2hhbmdlZEgAEiwKBHBsYW4YBSABKAsyHC5kZXZzdHVkaW8uYWdlbnQudjEuUGxhbk1hZGVIABIyCgZhY3Rpb24YBiABKAsyIC5kZXZzdHVkaW8uYWdlbnQudjEuQWN0aW9uQ2hvc2VuSAASLgoEZG9uZRgHIAEoCzIeLmRldnN0dWRpby5hZ2VudC52MS5BY3Rpb25Eb25lSAASLgoHd2FpdGluZxgIIAEoCzIbLmRldnN0dWRpby5hZ2VudC52MS5QZW5kaW5nSAASLgoHZGVjaWRlZBgJIAEoCzIbLmRldnN0dWRpby5hZ2VudC52MS5EZWNpZGVkSAASMwoHbWVzc2FnZRgKIAEoCzIgLmRldnN0dWRpby5hZ2VudC52MS5BZ2VudE1lc3NhZ2VIABIwCghwcm9ncmVzcxgLIAEoCzIcLmRldnN0dWRpby5hZ2VudC52MS5Qcm9ncmVzc0gAQgcKBWV2ZW50IkwKDFN0YXRlQ2hhbmdlZBIsCgVzdGF0ZRgBIAEoDjIdLmRldnN0dWRpby5hZ2VudC52MS5UYXNrU3RhdGUSDgoGcmVhc29uGAIgASgJIkMKCFBsYW5NYWRlEg0KBXN0ZXBzGAEgAygJEigKBXNwZW50GAIgASgLMhkuZGV2c3R1ZGlvLmFnZW50LnYxLlNwZW50IqoBCgxBY3Rpb25DaG9zZW4SDAoEc3RlcBgBIAEoBRIvCgZhY3Rpb24YAiABKAsyHy5kZXZzdHVkaW8uYWdlbnQudjEuQWdlbnRBY3Rpb24SKAoFc3BlbnQYAyABKAsyGS5kZXZzdHVkaW8uYWdlbnQudjEuU3BlbnQSMQoHY29udGV4dBgEIAEoCzIgLmRldnN0dWRpby5hZ2VudC52MS5Db250ZXh0U2hvd24ibgoFU3BlbnQSFQoNcHJvbXB0X3Rva2VucxgBIAEoBRIZChFjb21wbGV0aW9uX3Rva2VucxgCIAEoBRINCgVtb2RlbBgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJEhAKCHRvdGFsX21zGAUgASgFIl4KC0NvbnRleHRGaWxlEgwKBHBhdGgYASABKAkSMQoGcmVhc29uGAIgASgOMiEuZGV2c3R1ZGlvLmFnZW50LnYxLkNvbnRleHRSZWFzb24SDgoGdG9rZW5zGAMgASgFImwKDENvbnRleHRTaG93bhIuCgVmaWxlcxgEIAMoCzIfLmRldnN0dWRpby5hZ2VudC52MS5Db250ZXh0RmlsZRIOCgZ0b2tlbnMYAiABKAUSFgoOc3RlcHNfbGVmdF9vdXQYAyABKAVKBAgBEAIifgoKQWN0aW9uRG9uZRIMCgRzdGVwGAEgASgFEgoKAm9rGAIgASgIEhMKC29ic2VydmF0aW9uGAMgASgJEgwKBGRpZmYYBCABKAkSDwoHZXhlY19pZBgFIAEoCRIRCglleGl0X2NvZGUYBiABKAUSDwoHdG9va19tcxgHIAEoBSI9CgdEZWNpZGVkEhMKC2FwcHJvdmFsX2lkGAEgASgJEg8KB2FsbG93ZWQYAiABKAgSDAoEdGV4dBgDIAEoCSJlCgxBZ2VudE1lc3NhZ2USDAoEZnJvbRgBIAEoCRIKCgJ0bxgCIAEoCRItCgRraW5kGAMgASgOMh8uZGV2c3R1ZGlvLmFnZW50LnYxLk1lc3NhZ2VLaW5kEgwKBHRleHQYBCABKAkiRQoIUHJvZ3Jlc3MSDAoEc3RlcBgBIAEoBRIMCgR0ZXh0GAIgASgJEg4KBnRva2VucxgDIAEoBRINCgVwaGFzZRgEIAEoCSIuChFDYW5jZWxUYXNrUmVxdWVzdBIZCgd0YXNrX2lkGAEgASgJQgiStRgECAE4AiIUChJDYW5jZWxUYXNrUmVzcG9uc2UiegoUQXBwcm92ZUFjdGlvblJlcXVlc3QSGQoHdGFza19pZBgBIAEoCUIIkrUYBAgBOAISHQoLYXBwcm92YWxfaWQYAiABKAlCCJK1GAQIATgDEg4KBnJlamVjdBgDIAEoCBIYCgdjb21tZW50GAQgASgJQgeStRgDGKAfIhcKFUFwcHJvdmVBY3Rpb25SZXNwb25zZSJLChVBbnN3ZXJRdWVzdGlvblJlcXVlc3QSGQoHdGFza19pZBgBIAEoCUIIkrUYBAgBOAISFwoEdGV4dBgCIAEoCUIJkrUYBQgBGKAfIhgKFkFuc3dlclF1ZXN0aW9uUmVzcG9uc2UiiAIKBUFnZW50EhAKCGFnZW50X2lkGAEgASgJEgwKBG5hbWUYAiABKAkSEwoLZGVzY3JpcHRpb24YAyABKAkSDgoGYXZhdGFyGAQgASgJEh8KDXN5c3RlbV9wcm9tcHQYBSABKAlCCJK1GAQYgIABEhcKBXRvb2xzGAYgAygJQgiStRgEGCgwEBIWCgVtb2RlbBgHIAEoCUIHkrUYAxjIARIrCgt0ZW1wZXJhdHVyZRgIIAEoAkIWkrUYEiEAAAAAAAAAACkAAAAAAAAAQBIqCgptYXhfdG9rZW5zGAkgASgFQhaStRgSIQAAAAAAAFBAKQAAAAAAAPBAEg8KB3ZlcnNpb24YCiABKAUikwEKFEVuaGFuY2VQcm9tcHRSZXF1ZXN0EhkKBnByb21wdBgBIAEoCUIJkrUYBQgBGOBdEioKBGtpbmQYAiABKA4yHC5kZXZzdHVkaW8uYWdlbnQudjEuVGFza0tpbmQSHAoMd29ya3NwYWNlX2lkGAMgASgJQgaStRgCOAISFgoFbW9kZWwYBCABKAlCB5K1GAMYyAEiRAoVRW5oYW5jZVByb21wdFJlc3BvbnNlEg0KBWRlbHRhGAEgASgJEgwKBHRleHQYAiABKAkSDgoGdG9rZW5zGAMgASgFIq0BChNCdWlsZENvbnRleHRSZXF1ZXN0EhoKBnByb21wdBgBIAEoCUIKkrUYBggBGICAARIcCgx3b3Jrc3BhY2VfaWQYAiABKAlCBpK1GAI4AhIYCgVwYXRocxgDIAMoCUIJkrUYBRiACDAUEioKCm1heF90b2tlbnMYBCABKAVCFpK1GBIhAAAAAAAAAAApAAAAANASY0ESFgoFbW9kZWwYBSABKAlCB5K1GAMYyAEikgEKFEJ1aWxkQ29udGV4dFJlc3BvbnNlEi4KBWZpbGVzGAEgAygLMh8uZGV2c3R1ZGlvLmFnZW50LnYxLkNvbnRleHRGaWxlEg4KBnRva2VucxgCIAEoBRISCgptYXhfdG9rZW5zGAMgASgFEhQKDGNvbnRleHRfc2l6ZRgEIAEoBRIQCghsZWZ0X291dBgFIAMoCSITChFMaXN0QWdlbnRzUmVxdWVzdCI/ChJMaXN0QWdlbnRzUmVzcG9uc2USKQoGYWdlbnRzGAEgAygLMhkuZGV2c3R1ZGlvLmFnZW50LnYxLkFnZW50IkYKElVwZGF0ZUFnZW50UmVxdWVzdBIwCgVhZ2VudBgBIAEoCzIZLmRldnN0dWRpby5hZ2VudC52MS5BZ2VudEIGkrUYAggBIj8KE1VwZGF0ZUFnZW50UmVzcG9uc2USKAoFYWdlbnQYASABKAsyGS5kZXZzdHVkaW8uYWdlbnQudjEuQWdlbnQqrwIKCFRhc2tLaW5kEhkKFVRBU0tfS0lORF9VTlNQRUNJRklFRBAAEh0KDlRBU0tfS0lORF9DT0RFEAEaCZq1GAVjb2RlbhIeCg5UQVNLX0tJTkRfVEVTVBACGgqatRgGdGVzdGVuEiIKEFRBU0tfS0lORF9ERVNJR04QAxoMmrUYCGRlc2lnbmVuEiwKEFRBU0tfS0lORF9SRVZJRVcQBBoWmrUYB3Byw7xmZW6atRgHcHJ1ZWZlbhInCg1UQVNLX0tJTkRfRklYEAUaFJq1GAdiZWhlYmVumrUYBWZpeGVuEiUKDlRBU0tfS0lORF9ET0NTEAYaEZq1GA1kb2t1bWVudGllcmVuEicKE1RBU0tfS0lORF9QUk9WSVNJT04QBxoOmrUYCmVpbnJpY2h0ZW4quQEKCVRhc2tTdGF0ZRIaChZUQVNLX1NUQVRFX1VOU1BFQ0lGSUVEEAASFQoRVEFTS19TVEFURV9RVUVVRUQQARIWChJUQVNLX1NUQVRFX1JVTk5JTkcQAhIWChJUQVNLX1NUQVRFX1dBSVRJTkcQAxIYChRUQVNLX1NUQVRFX1NVQ0NFRURFRBAEEhUKEVRBU0tfU1RBVEVfRkFJTEVEEAUSGAoUVEFTS19TVEFURV9DQU5DRUxMRUQQBiqKAQoKVGFza1BvbGljeRIbChdUQVNLX1BPTElDWV9VTlNQRUNJRklFRBAAEhkKFVRBU0tfUE9MSUNZX1JFQURfT05MWRABEhMKD1RBU0tfUE9MSUNZX0FTSxACEhkKFVRBU0tfUE9MSUNZX1dPUktTUEFDRRADEhQKEFRBU0tfUE9MSUNZX0ZSRUUQBCrMAQoNQ29udGV4dFJlYXNvbhIeChpDT05URVhUX1JFQVNPTl9VTlNQRUNJRklFRBAAEhgKFENPTlRFWFRfUkVBU09OX05BTUVEEAESGQoVQ09OVEVYVF9SRUFTT05fRkFJTEVEEAISGgoWQ09OVEVYVF9SRUFTT05fVE9VQ0hFRBADEhYKEkNPTlRFWFRfUkVBU09OX0ZFVxAEEhgKFENPTlRFWFRfUkVBU09OX0FMSUtFEAUSGAoUQ09OVEVYVF9SRUFTT05fV09SRFMQBirEAQoLTWVzc2FnZUtpbmQSHAoYTUVTU0FHRV9LSU5EX1VOU1BFQ0lGSUVEEAASGAoUTUVTU0FHRV9LSU5EX1JFUVVFU1QQARIXChNNRVNTQUdFX0tJTkRfUkVTVUxUEAISGAoUTUVTU0FHRV9LSU5EX0hBTkRPRkYQAxIZChVNRVNTQUdFX0tJTkRfUVVFU1RJT04QBBIWChJNRVNTQUdFX0tJTkRfRVJST1IQBRIXChNNRVNTQUdFX0tJTkRfQ0FOQ0VMEAYyngoKDEFnZW50U2VydmljZRJzCgpTdWJtaXRUYXNrEiUuZGV2c3R1ZGlvLmFnZW50LnYxLlN1Ym1pdFRhc2tSZXF1ZXN0GiYuZGV2c3R1ZGlvLmFnZW50LnYxLlN1Ym1pdFRhc2tSZXNwb25zZSIWirUYEgoMYWdlbnQuc3VibWl0GAIgAhJlCgdHZXRUYXNrEiIuZGV2c3R1ZGlvLmFnZW50LnYxLkdldFRhc2tSZXF1ZXN0GiMuZGV2c3R1ZGlvLmFnZW50LnYxLkdldFRhc2tSZXNwb25zZSIRirUYDQoJYWdlbnQuZ2V0GAISbAoJTGlzdFRhc2tzEiQuZGV2c3R1ZGlvLmFnZW50LnYxLkxpc3RUYXNrc1JlcXVlc3QaJS5kZXZzdHVkaW8uYWdlbnQudjEuTGlzdFRhc2tzUmVzcG9uc2UiEoq1GA4KCmFnZW50Lmxpc3QYAhJvCglXYXRjaFRhc2sSJC5kZXZzdHVkaW8uYWdlbnQudjEuV2F0Y2hUYXNrUmVxdWVzdBolLmRldnN0dWRpby5hZ2VudC52MS5XYXRjaFRhc2tSZXNwb25zZSITirUYDwoLYWdlbnQud2F0Y2gYAjABEnEKCkNhbmNlbFRhc2sSJS5kZXZzdHVkaW8uYWdlbnQudjEuQ2FuY2VsVGFza1JlcXVlc3QaJi5kZXZzdHVkaW8uYWdlbnQudjEuQ2FuY2VsVGFza1Jlc3BvbnNlIhSKtRgQCgxhZ2VudC5jYW5jZWwYAhJ7Cg1BcHByb3ZlQWN0aW9uEiguZGV2c3R1ZGlvLmFnZW50LnYxLkFwcHJvdmVBY3Rpb25SZXF1ZXN0GikuZGV2c3R1ZGlvLmFnZW50LnYxLkFwcHJvdmVBY3Rpb25SZXNwb25zZSIVirUYEQoNYWdlbnQuYXBwcm92ZRgCEn0KDkFuc3dlclF1ZXN0aW9uEikuZGV2c3R1ZGlvLmFnZW50LnYxLkFuc3dlclF1ZXN0aW9uUmVxdWVzdBoqLmRldnN0dWRpby5hZ2VudC52MS5BbnN3ZXJRdWVzdGlvblJlc3BvbnNlIhSKtRgQCgxhZ2VudC5hbnN3ZXIYAhJ/Cg1FbmhhbmNlUHJvbXB0EiguZGV2c3R1ZGlvLmFnZW50LnYxLkVuaGFuY2VQcm9tcHRSZXF1ZXN0GikuZGV2c3R1ZGlvLmFnZW50LnYxLkVuaGFuY2VQcm9tcHRSZXNwb25zZSIXirUYEwoNYWdlbnQuZW5oYW5jZRgCIAIwARJ6CgxCdWlsZENvbnRleHQSJy5kZXZzdHVkaW8uYWdlbnQudjEuQnVpbGRDb250ZXh0UmVxdWVzdBooLmRldnN0dWRpby5hZ2VudC52MS5CdWlsZENvbnRleHRSZXNwb25zZSIXirUYEwoNYWdlbnQuY29udGV4dBgCIAIScQoKTGlzdEFnZW50cxIlLmRldnN0dWRpby5hZ2VudC52MS5MaXN0QWdlbnRzUmVxdWVzdBomLmRldnN0dWRpby5hZ2VudC52MS5MaXN0QWdlbnRzUmVzcG9uc2UiFIq1GBAKDGFnZW50LmFnZW50cxgCEnQKC1VwZGF0ZUFnZW50EiYuZGV2c3R1ZGlvLmFnZW50LnYxLlVwZGF0ZUFnZW50UmVxdWVzdBonLmRldnN0dWRpby5hZ2VudC52MS5VcGRhdGVBZ2VudFJlc3BvbnNlIhSKtRgQCgxhZ2VudC51cGRhdGUYA2IGcHJvdG8z", [file_devstudio_agent_v1_action, file_devstudio_options_v1_options, file_google_protobuf_timestamp]);
 
 /**
  * A task.
@@ -243,7 +243,7 @@ export const PendingSchema: GenMessage<Pending> = /*@__PURE__*/
  */
 export type SubmitTaskRequest = Message<"devstudio.agent.v1.SubmitTaskRequest"> & {
   /**
-   * What it is about. In JSON "code", "test", "design", "review", "fix", "docs", or the German words for them.
+   * What it is about. In JSON "code", "test", "design", "review", "fix", "docs", "provision", or the German words.
    *
    * @generated from field: devstudio.agent.v1.TaskKind kind = 1;
    */
@@ -749,17 +749,52 @@ export const SpentSchema: GenMessage<Spent> = /*@__PURE__*/
   messageDesc(file_devstudio_agent_v1_agent, 14);
 
 /**
+ * A file that a model is shown.
+ *
+ * @generated from message devstudio.agent.v1.ContextFile
+ */
+export type ContextFile = Message<"devstudio.agent.v1.ContextFile"> & {
+  /**
+   * Which.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * Why.
+   *
+   * @generated from field: devstudio.agent.v1.ContextReason reason = 2;
+   */
+  reason: ContextReason;
+
+  /**
+   * Its tokens, where they were counted by themselves.
+   *
+   * @generated from field: int32 tokens = 3;
+   */
+  tokens: number;
+};
+
+/**
+ * Describes the message devstudio.agent.v1.ContextFile.
+ * Use `create(ContextFileSchema)` to create a new message.
+ */
+export const ContextFileSchema: GenMessage<ContextFile> = /*@__PURE__*/
+  messageDesc(file_devstudio_agent_v1_agent, 15);
+
+/**
  * What a model was shown.
  *
  * @generated from message devstudio.agent.v1.ContextShown
  */
 export type ContextShown = Message<"devstudio.agent.v1.ContextShown"> & {
   /**
-   * Files whose text was in the prompt.
+   * Files whose text was in the prompt, most important first.
    *
-   * @generated from field: repeated string files = 1;
+   * @generated from field: repeated devstudio.agent.v1.ContextFile files = 4;
    */
-  files: string[];
+  files: ContextFile[];
 
   /**
    * Tokens of the prompt.
@@ -781,7 +816,7 @@ export type ContextShown = Message<"devstudio.agent.v1.ContextShown"> & {
  * Use `create(ContextShownSchema)` to create a new message.
  */
 export const ContextShownSchema: GenMessage<ContextShown> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_agent, 15);
+  messageDesc(file_devstudio_agent_v1_agent, 16);
 
 /**
  * What came of an action.
@@ -844,7 +879,7 @@ export type ActionDone = Message<"devstudio.agent.v1.ActionDone"> & {
  * Use `create(ActionDoneSchema)` to create a new message.
  */
 export const ActionDoneSchema: GenMessage<ActionDone> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_agent, 16);
+  messageDesc(file_devstudio_agent_v1_agent, 17);
 
 /**
  * What a person decided.
@@ -879,7 +914,7 @@ export type Decided = Message<"devstudio.agent.v1.Decided"> & {
  * Use `create(DecidedSchema)` to create a new message.
  */
 export const DecidedSchema: GenMessage<Decided> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_agent, 17);
+  messageDesc(file_devstudio_agent_v1_agent, 18);
 
 /**
  * A message of one agent to another, or from and to the person ("user").
@@ -921,7 +956,7 @@ export type AgentMessage = Message<"devstudio.agent.v1.AgentMessage"> & {
  * Use `create(AgentMessageSchema)` to create a new message.
  */
 export const AgentMessageSchema: GenMessage<AgentMessage> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_agent, 18);
+  messageDesc(file_devstudio_agent_v1_agent, 19);
 
 /**
  * How far the model is. Not kept: who comes later sees what came of it.
@@ -963,7 +998,7 @@ export type Progress = Message<"devstudio.agent.v1.Progress"> & {
  * Use `create(ProgressSchema)` to create a new message.
  */
 export const ProgressSchema: GenMessage<Progress> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_agent, 19);
+  messageDesc(file_devstudio_agent_v1_agent, 20);
 
 /**
  * Request of CancelTask.
@@ -984,7 +1019,7 @@ export type CancelTaskRequest = Message<"devstudio.agent.v1.CancelTaskRequest"> 
  * Use `create(CancelTaskRequestSchema)` to create a new message.
  */
 export const CancelTaskRequestSchema: GenMessage<CancelTaskRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_agent, 20);
+  messageDesc(file_devstudio_agent_v1_agent, 21);
 
 /**
  * Response of CancelTask.
@@ -999,7 +1034,7 @@ export type CancelTaskResponse = Message<"devstudio.agent.v1.CancelTaskResponse"
  * Use `create(CancelTaskResponseSchema)` to create a new message.
  */
 export const CancelTaskResponseSchema: GenMessage<CancelTaskResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_agent, 21);
+  messageDesc(file_devstudio_agent_v1_agent, 22);
 
 /**
  * Request of ApproveAction.
@@ -1041,7 +1076,7 @@ export type ApproveActionRequest = Message<"devstudio.agent.v1.ApproveActionRequ
  * Use `create(ApproveActionRequestSchema)` to create a new message.
  */
 export const ApproveActionRequestSchema: GenMessage<ApproveActionRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_agent, 22);
+  messageDesc(file_devstudio_agent_v1_agent, 23);
 
 /**
  * Response of ApproveAction.
@@ -1056,7 +1091,7 @@ export type ApproveActionResponse = Message<"devstudio.agent.v1.ApproveActionRes
  * Use `create(ApproveActionResponseSchema)` to create a new message.
  */
 export const ApproveActionResponseSchema: GenMessage<ApproveActionResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_agent, 23);
+  messageDesc(file_devstudio_agent_v1_agent, 24);
 
 /**
  * Request of AnswerQuestion.
@@ -1084,7 +1119,7 @@ export type AnswerQuestionRequest = Message<"devstudio.agent.v1.AnswerQuestionRe
  * Use `create(AnswerQuestionRequestSchema)` to create a new message.
  */
 export const AnswerQuestionRequestSchema: GenMessage<AnswerQuestionRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_agent, 24);
+  messageDesc(file_devstudio_agent_v1_agent, 25);
 
 /**
  * Response of AnswerQuestion.
@@ -1099,7 +1134,7 @@ export type AnswerQuestionResponse = Message<"devstudio.agent.v1.AnswerQuestionR
  * Use `create(AnswerQuestionResponseSchema)` to create a new message.
  */
 export const AnswerQuestionResponseSchema: GenMessage<AnswerQuestionResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_agent, 25);
+  messageDesc(file_devstudio_agent_v1_agent, 26);
 
 /**
  * An agent: what it is told, what it may do, and what it costs at most.
@@ -1183,7 +1218,182 @@ export type Agent = Message<"devstudio.agent.v1.Agent"> & {
  * Use `create(AgentSchema)` to create a new message.
  */
 export const AgentSchema: GenMessage<Agent> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_agent, 26);
+  messageDesc(file_devstudio_agent_v1_agent, 27);
+
+/**
+ * Request of EnhancePrompt.
+ *
+ * @generated from message devstudio.agent.v1.EnhancePromptRequest
+ */
+export type EnhancePromptRequest = Message<"devstudio.agent.v1.EnhancePromptRequest"> & {
+  /**
+   * What the person wrote.
+   *
+   * @generated from field: string prompt = 1;
+   */
+  prompt: string;
+
+  /**
+   * What it is about.
+   *
+   * @generated from field: devstudio.agent.v1.TaskKind kind = 2;
+   */
+  kind: TaskKind;
+
+  /**
+   * The workspace; the default one when empty.
+   *
+   * @generated from field: string workspace_id = 3;
+   */
+  workspaceId: string;
+
+  /**
+   * Model id or alias; the default model when empty.
+   *
+   * @generated from field: string model = 4;
+   */
+  model: string;
+};
+
+/**
+ * Describes the message devstudio.agent.v1.EnhancePromptRequest.
+ * Use `create(EnhancePromptRequestSchema)` to create a new message.
+ */
+export const EnhancePromptRequestSchema: GenMessage<EnhancePromptRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_agent_v1_agent, 28);
+
+/**
+ * Response of EnhancePrompt.
+ *
+ * @generated from message devstudio.agent.v1.EnhancePromptResponse
+ */
+export type EnhancePromptResponse = Message<"devstudio.agent.v1.EnhancePromptResponse"> & {
+  /**
+   * A piece of the text.
+   *
+   * @generated from field: string delta = 1;
+   */
+  delta: string;
+
+  /**
+   * The whole text; in the last message.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+
+  /**
+   * Tokens so far; in the last message all, with the prompt's.
+   *
+   * @generated from field: int32 tokens = 3;
+   */
+  tokens: number;
+};
+
+/**
+ * Describes the message devstudio.agent.v1.EnhancePromptResponse.
+ * Use `create(EnhancePromptResponseSchema)` to create a new message.
+ */
+export const EnhancePromptResponseSchema: GenMessage<EnhancePromptResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_agent_v1_agent, 29);
+
+/**
+ * Request of BuildContext.
+ *
+ * @generated from message devstudio.agent.v1.BuildContextRequest
+ */
+export type BuildContextRequest = Message<"devstudio.agent.v1.BuildContextRequest"> & {
+  /**
+   * What the person wants.
+   *
+   * @generated from field: string prompt = 1;
+   */
+  prompt: string;
+
+  /**
+   * The workspace; the default one when empty.
+   *
+   * @generated from field: string workspace_id = 2;
+   */
+  workspaceId: string;
+
+  /**
+   * Files to show first.
+   *
+   * @generated from field: repeated string paths = 3;
+   */
+  paths: string[];
+
+  /**
+   * Most tokens of the task and the files; half of the model's context when left out.
+   *
+   * @generated from field: int32 max_tokens = 4;
+   */
+  maxTokens: number;
+
+  /**
+   * Model id or alias; the default model when empty.
+   *
+   * @generated from field: string model = 5;
+   */
+  model: string;
+};
+
+/**
+ * Describes the message devstudio.agent.v1.BuildContextRequest.
+ * Use `create(BuildContextRequestSchema)` to create a new message.
+ */
+export const BuildContextRequestSchema: GenMessage<BuildContextRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_agent_v1_agent, 30);
+
+/**
+ * Response of BuildContext.
+ *
+ * @generated from message devstudio.agent.v1.BuildContextResponse
+ */
+export type BuildContextResponse = Message<"devstudio.agent.v1.BuildContextResponse"> & {
+  /**
+   * The files, most important first.
+   *
+   * @generated from field: repeated devstudio.agent.v1.ContextFile files = 1;
+   */
+  files: ContextFile[];
+
+  /**
+   * Tokens of the task and the files.
+   *
+   * @generated from field: int32 tokens = 2;
+   */
+  tokens: number;
+
+  /**
+   * Most tokens.
+   *
+   * @generated from field: int32 max_tokens = 3;
+   */
+  maxTokens: number;
+
+  /**
+   * What the model's context takes.
+   *
+   * @generated from field: int32 context_size = 4;
+   */
+  contextSize: number;
+
+  /**
+   * Files that would have been shown, had there been room.
+   *
+   * @generated from field: repeated string left_out = 5;
+   */
+  leftOut: string[];
+};
+
+/**
+ * Describes the message devstudio.agent.v1.BuildContextResponse.
+ * Use `create(BuildContextResponseSchema)` to create a new message.
+ */
+export const BuildContextResponseSchema: GenMessage<BuildContextResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_agent_v1_agent, 31);
 
 /**
  * Request of ListAgents.
@@ -1198,7 +1408,7 @@ export type ListAgentsRequest = Message<"devstudio.agent.v1.ListAgentsRequest"> 
  * Use `create(ListAgentsRequestSchema)` to create a new message.
  */
 export const ListAgentsRequestSchema: GenMessage<ListAgentsRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_agent, 27);
+  messageDesc(file_devstudio_agent_v1_agent, 32);
 
 /**
  * Response of ListAgents.
@@ -1219,7 +1429,7 @@ export type ListAgentsResponse = Message<"devstudio.agent.v1.ListAgentsResponse"
  * Use `create(ListAgentsResponseSchema)` to create a new message.
  */
 export const ListAgentsResponseSchema: GenMessage<ListAgentsResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_agent, 28);
+  messageDesc(file_devstudio_agent_v1_agent, 33);
 
 /**
  * Request of UpdateAgent.
@@ -1240,7 +1450,7 @@ export type UpdateAgentRequest = Message<"devstudio.agent.v1.UpdateAgentRequest"
  * Use `create(UpdateAgentRequestSchema)` to create a new message.
  */
 export const UpdateAgentRequestSchema: GenMessage<UpdateAgentRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_agent, 29);
+  messageDesc(file_devstudio_agent_v1_agent, 34);
 
 /**
  * Response of UpdateAgent.
@@ -1261,7 +1471,7 @@ export type UpdateAgentResponse = Message<"devstudio.agent.v1.UpdateAgentRespons
  * Use `create(UpdateAgentResponseSchema)` to create a new message.
  */
 export const UpdateAgentResponseSchema: GenMessage<UpdateAgentResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_agent, 30);
+  messageDesc(file_devstudio_agent_v1_agent, 35);
 
 /**
  * What a task is about; it says which agents work on it.
@@ -1317,6 +1527,13 @@ export enum TaskKind {
    * @generated from enum value: TASK_KIND_DOCS = 6;
    */
   DOCS = 6,
+
+  /**
+   * Set a workspace up: the provisioner, then the tester.
+   *
+   * @generated from enum value: TASK_KIND_PROVISION = 7;
+   */
+  PROVISION = 7,
 }
 
 /**
@@ -1437,6 +1654,68 @@ export const TaskPolicySchema: GenEnum<TaskPolicy> = /*@__PURE__*/
   enumDesc(file_devstudio_agent_v1_agent, 2);
 
 /**
+ * Why a file is shown.
+ *
+ * @generated from enum devstudio.agent.v1.ContextReason
+ */
+export enum ContextReason {
+  /**
+   * Not set.
+   *
+   * @generated from enum value: CONTEXT_REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The task names it.
+   *
+   * @generated from enum value: CONTEXT_REASON_NAMED = 1;
+   */
+  NAMED = 1,
+
+  /**
+   * It is named where something failed last.
+   *
+   * @generated from enum value: CONTEXT_REASON_FAILED = 2;
+   */
+  FAILED = 2,
+
+  /**
+   * An agent read or changed it.
+   *
+   * @generated from enum value: CONTEXT_REASON_TOUCHED = 3;
+   */
+  TOUCHED = 3,
+
+  /**
+   * The workspace has so few files that all are shown.
+   *
+   * @generated from enum value: CONTEXT_REASON_FEW = 4;
+   */
+  FEW = 4,
+
+  /**
+   * Words of the task stand in it, and a model finds it alike.
+   *
+   * @generated from enum value: CONTEXT_REASON_ALIKE = 5;
+   */
+  ALIKE = 5,
+
+  /**
+   * Words of the task stand in it; no model could compare them.
+   *
+   * @generated from enum value: CONTEXT_REASON_WORDS = 6;
+   */
+  WORDS = 6,
+}
+
+/**
+ * Describes the enum devstudio.agent.v1.ContextReason.
+ */
+export const ContextReasonSchema: GenEnum<ContextReason> = /*@__PURE__*/
+  enumDesc(file_devstudio_agent_v1_agent, 3);
+
+/**
  * What a message is.
  *
  * @generated from enum devstudio.agent.v1.MessageKind
@@ -1496,7 +1775,7 @@ export enum MessageKind {
  * Describes the enum devstudio.agent.v1.MessageKind.
  */
 export const MessageKindSchema: GenEnum<MessageKind> = /*@__PURE__*/
-  enumDesc(file_devstudio_agent_v1_agent, 3);
+  enumDesc(file_devstudio_agent_v1_agent, 4);
 
 /**
  * Gives tasks to agents and follows them. A task is its person's; nobody else sees it.
@@ -1576,6 +1855,28 @@ export const AgentService: GenService<{
     methodKind: "unary";
     input: typeof AnswerQuestionRequestSchema;
     output: typeof AnswerQuestionResponseSchema;
+  },
+  /**
+   * Words a task so that agents can work on it: what is wanted, where, and how one sees that it is done. The last
+   * message has the whole text; what the person wrote stays theirs. Fails as llm.chat does.
+   *
+   * @generated from rpc devstudio.agent.v1.AgentService.EnhancePrompt
+   */
+  enhancePrompt: {
+    methodKind: "server_streaming";
+    input: typeof EnhancePromptRequestSchema;
+    output: typeof EnhancePromptResponseSchema;
+  },
+  /**
+   * The files that a model would be shown for a task, with why, and their tokens by the model's own tokenizer. Nothing is
+   * generated. Fails with NOT_FOUND (workspace), CONTEXT_OVERFLOW (the task alone is more than max_tokens).
+   *
+   * @generated from rpc devstudio.agent.v1.AgentService.BuildContext
+   */
+  buildContext: {
+    methodKind: "unary";
+    input: typeof BuildContextRequestSchema;
+    output: typeof BuildContextResponseSchema;
   },
   /**
    * The agents of this house.

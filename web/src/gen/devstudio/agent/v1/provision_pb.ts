@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file devstudio/agent/v1/provision.proto.
  */
 export const file_devstudio_agent_v1_provision: GenFile = /*@__PURE__*/
-  fileDesc("CiJkZXZzdHVkaW8vYWdlbnQvdjEvcHJvdmlzaW9uLnByb3RvEhJkZXZzdHVkaW8uYWdlbnQudjEiPwoNTGFuZ3VhZ2VTaGFyZRIQCghsYW5ndWFnZRgBIAEoCRINCgVmaWxlcxgCIAEoBRINCgVieXRlcxgDIAEoAyK2AQoIRW52RmFjdHMSNAoJbGFuZ3VhZ2VzGAEgAygLMiEuZGV2c3R1ZGlvLmFnZW50LnYxLkxhbmd1YWdlU2hhcmUSGAoQcGFja2FnZV9tYW5hZ2VycxgCIAMoCRITCgtlbnRyeXBvaW50cxgDIAMoCRIVCg10ZXN0X2NvbW1hbmRzGAQgAygJEg0KBXBvcnRzGAUgAygFEhAKCHNlcnZpY2VzGAYgAygJEg0KBWZpbGVzGAcgASgFIlYKC1BsYW5uZWRGaWxlEhcKBHBhdGgYASABKAlCCZK1GAUIARjgAxIVCgR0ZXh0GAIgASgJQgeStRgDGPAuEhcKBnJlYXNvbhgDIAEoCUIHkrUYAxjgAyIrCg5QbGFubmVkQ29tbWFuZBIZCgRhcmd2GAEgAygJQguStRgHCAEYkAMwCCKdAQoHRW52UGxhbhIYCgdzdW1tYXJ5GAEgASgJQgeStRgDGKAGEjgKBWZpbGVzGAIgAygLMh8uZGV2c3R1ZGlvLmFnZW50LnYxLlBsYW5uZWRGaWxlQgiStRgECAEwBBI+Cghjb21tYW5kcxgDIAMoCzIiLmRldnN0dWRpby5hZ2VudC52MS5QbGFubmVkQ29tbWFuZEIIkrUYBAgBMAMiNwoXQW5hbHl6ZVdvcmtzcGFjZVJlcXVlc3QSHAoMd29ya3NwYWNlX2lkGAEgASgJQgaStRgCOAIiRwoYQW5hbHl6ZVdvcmtzcGFjZVJlc3BvbnNlEisKBWZhY3RzGAEgASgLMhwuZGV2c3R1ZGlvLmFnZW50LnYxLkVudkZhY3RzImAKD01ha2VQbGFuUmVxdWVzdBIcCgx3b3Jrc3BhY2VfaWQYASABKAlCBpK1GAI4AhIXCgR3aXNoGAIgASgJQgmStRgFCAEYwD4SFgoFbW9kZWwYAyABKAlCB5K1GAMYyAEiugEKEE1ha2VQbGFuUmVzcG9uc2USEAoIcHJvZ3Jlc3MYASABKAkSDgoGdG9rZW5zGAIgASgFEg8KB3BsYW5faWQYAyABKAkSLgoEcGxhbhgEIAEoCzIbLmRldnN0dWRpby5hZ2VudC52MS5FbnZQbGFuSACIAQESMAoFZmFjdHMYBSABKAsyHC5kZXZzdHVkaW8uYWdlbnQudjEuRW52RmFjdHNIAYgBAUIHCgVfcGxhbkIICgZfZmFjdHMiLwoSUHJldmlld1BsYW5SZXF1ZXN0EhkKB3BsYW5faWQYASABKAlCCJK1GAQIATgCIksKDVBsYW5uZWRDaGFuZ2USDAoEcGF0aBgBIAEoCRIMCgRkaWZmGAIgASgJEg4KBmlzX25ldxgDIAEoCBIOCgZyZWFzb24YBCABKAkiuQEKE1ByZXZpZXdQbGFuUmVzcG9uc2USMgoHY2hhbmdlcxgBIAMoCzIhLmRldnN0dWRpby5hZ2VudC52MS5QbGFubmVkQ2hhbmdlEhAKCGNvbW1hbmRzGAIgAygJEiwKBXN0YXRlGAMgASgOMh0uZGV2c3R1ZGlvLmFnZW50LnYxLlBsYW5TdGF0ZRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJQChBBcHBseVBsYW5SZXF1ZXN0EhkKB3BsYW5faWQYASABKAlCCJK1GAQIATgCEiEKDmFjY2VwdGVkX3BhdGhzGAIgAygJQgmStRgFGOADMAQiPwoRQXBwbHlQbGFuUmVzcG9uc2USEwoLc25hcHNob3RfaWQYASABKAkSFQoNd3JpdHRlbl9wYXRocxgCIAMoCSIuChFWZXJpZnlQbGFuUmVxdWVzdBIZCgdwbGFuX2lkGAEgASgJQgiStRgECAE4AiJiCg9WZXJpZmllZENvbW1hbmQSDwoHY29tbWFuZBgBIAEoCRIKCgJvaxgCIAEoCBIOCgZvdXRwdXQYAyABKAkSEQoJZXhpdF9jb2RlGAQgASgFEg8KB2V4ZWNfaWQYBSABKAkimgEKElZlcmlmeVBsYW5SZXNwb25zZRI5Cgdjb21tYW5kGAEgASgLMiMuZGV2c3R1ZGlvLmFnZW50LnYxLlZlcmlmaWVkQ29tbWFuZEgAiAEBEg8KB3JlcGFpcnMYAiABKAUSLAoFc3RhdGUYAyABKA4yHS5kZXZzdHVkaW8uYWdlbnQudjEuUGxhblN0YXRlQgoKCF9jb21tYW5kKowBCglQbGFuU3RhdGUSGgoWUExBTl9TVEFURV9VTlNQRUNJRklFRBAAEhYKElBMQU5fU1RBVEVfUExBTk5FRBABEhYKElBMQU5fU1RBVEVfQVBQTElFRBACEhcKE1BMQU5fU1RBVEVfVkVSSUZJRUQQAxIaChZQTEFOX1NUQVRFX1JPTExFRF9CQUNLEAQy+QQKEFByb3Zpc2lvblNlcnZpY2USiAEKEEFuYWx5emVXb3Jrc3BhY2USKy5kZXZzdHVkaW8uYWdlbnQudjEuQW5hbHl6ZVdvcmtzcGFjZVJlcXVlc3QaLC5kZXZzdHVkaW8uYWdlbnQudjEuQW5hbHl6ZVdvcmtzcGFjZVJlc3BvbnNlIhmKtRgVChFwcm92aXNpb24uYW5hbHl6ZRgCEnEKCE1ha2VQbGFuEiMuZGV2c3R1ZGlvLmFnZW50LnYxLk1ha2VQbGFuUmVxdWVzdBokLmRldnN0dWRpby5hZ2VudC52MS5NYWtlUGxhblJlc3BvbnNlIhiKtRgUCg5wcm92aXNpb24ucGxhbhgCIAIwARJ5CgtQcmV2aWV3UGxhbhImLmRldnN0dWRpby5hZ2VudC52MS5QcmV2aWV3UGxhblJlcXVlc3QaJy5kZXZzdHVkaW8uYWdlbnQudjEuUHJldmlld1BsYW5SZXNwb25zZSIZirUYFQoRcHJvdmlzaW9uLnByZXZpZXcYAhJxCglBcHBseVBsYW4SJC5kZXZzdHVkaW8uYWdlbnQudjEuQXBwbHlQbGFuUmVxdWVzdBolLmRldnN0dWRpby5hZ2VudC52MS5BcHBseVBsYW5SZXNwb25zZSIXirUYEwoPcHJvdmlzaW9uLmFwcGx5GAISeQoKVmVyaWZ5UGxhbhIlLmRldnN0dWRpby5hZ2VudC52MS5WZXJpZnlQbGFuUmVxdWVzdBomLmRldnN0dWRpby5hZ2VudC52MS5WZXJpZnlQbGFuUmVzcG9uc2UiGoq1GBYKEHByb3Zpc2lvbi52ZXJpZnkYAiADMAFiBnByb3RvMw", [file_devstudio_options_v1_options, file_google_protobuf_timestamp]);
+  fileDesc("CiJkZXZzdHVkaW8vYWdlbnQvdjEvcHJvdmlzaW9uLnByb3RvEhJkZXZzdHVkaW8uYWdlbnQudjEiPwoNTGFuZ3VhZ2VTaGFyZRIQCghsYW5ndWFnZRgBIAEoCRINCgVmaWxlcxgCIAEoBRINCgVieXRlcxgDIAEoAyK2AQoIRW52RmFjdHMSNAoJbGFuZ3VhZ2VzGAEgAygLMiEuZGV2c3R1ZGlvLmFnZW50LnYxLkxhbmd1YWdlU2hhcmUSGAoQcGFja2FnZV9tYW5hZ2VycxgCIAMoCRITCgtlbnRyeXBvaW50cxgDIAMoCRIVCg10ZXN0X2NvbW1hbmRzGAQgAygJEg0KBXBvcnRzGAUgAygFEhAKCHNlcnZpY2VzGAYgAygJEg0KBWZpbGVzGAcgASgFIlYKC1BsYW5uZWRGaWxlEhcKBHBhdGgYASABKAlCCZK1GAUIARjgAxIVCgR0ZXh0GAIgASgJQgeStRgDGPAuEhcKBnJlYXNvbhgDIAEoCUIHkrUYAxjgAyIrCg5QbGFubmVkQ29tbWFuZBIZCgRhcmd2GAEgAygJQguStRgHCAEYkAMwCCKdAQoHRW52UGxhbhIYCgdzdW1tYXJ5GAEgASgJQgeStRgDGKAGEjgKBWZpbGVzGAIgAygLMh8uZGV2c3R1ZGlvLmFnZW50LnYxLlBsYW5uZWRGaWxlQgiStRgECAEwBBI+Cghjb21tYW5kcxgDIAMoCzIiLmRldnN0dWRpby5hZ2VudC52MS5QbGFubmVkQ29tbWFuZEIIkrUYBAgBMAMiNwoXQW5hbHl6ZVdvcmtzcGFjZVJlcXVlc3QSHAoMd29ya3NwYWNlX2lkGAEgASgJQgaStRgCOAIiRwoYQW5hbHl6ZVdvcmtzcGFjZVJlc3BvbnNlEisKBWZhY3RzGAEgASgLMhwuZGV2c3R1ZGlvLmFnZW50LnYxLkVudkZhY3RzItQBCghUZW1wbGF0ZRITCgt0ZW1wbGF0ZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEg0KBWFib3V0GAMgASgJEg8KB3ZlcnNpb24YBCABKAUSEAoIYnVpbHRfaW4YBSABKAkSDQoFcGF0aHMYBiADKAkSEAoIY29tbWFuZHMYByADKAkSDwoHcnVudGltZRgIIAEoCRIRCglhdmFpbGFibGUYCSABKAgSDAoEdXNlcxgKIAEoBRIRCglzdWNjZXNzZXMYCyABKAUSDQoFc2NvcmUYDCABKAEiSwoUTGlzdFRlbXBsYXRlc1JlcXVlc3QSHAoMd29ya3NwYWNlX2lkGAEgASgJQgaStRgCOAISFQoEd2lzaBgCIAEoCUIHkrUYAxjAPiJIChVMaXN0VGVtcGxhdGVzUmVzcG9uc2USLwoJdGVtcGxhdGVzGAEgAygLMhwuZGV2c3R1ZGlvLmFnZW50LnYxLlRlbXBsYXRlImQKE0tlZXBUZW1wbGF0ZVJlcXVlc3QSGQoHcGxhbl9pZBgBIAEoCUIIkrUYBAgBOAISGAoEbmFtZRgCIAEoCUIKkrUYBggBGHg4BBIYCgVhYm91dBgDIAEoCUIJkrUYBRiQAzgEIjwKFEtlZXBUZW1wbGF0ZVJlc3BvbnNlEhMKC3RlbXBsYXRlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAUiNgoVRGVsZXRlVGVtcGxhdGVSZXF1ZXN0Eh0KC3RlbXBsYXRlX2lkGAEgASgJQgiStRgECAE4AiIYChZEZWxldGVUZW1wbGF0ZVJlc3BvbnNlInsKD01ha2VQbGFuUmVxdWVzdBIcCgx3b3Jrc3BhY2VfaWQYASABKAlCBpK1GAI4AhIVCgR3aXNoGAIgASgJQgeStRgDGMA+EhYKBW1vZGVsGAMgASgJQgeStRgDGMgBEhsKC3RlbXBsYXRlX2lkGAQgASgJQgaStRgCOAIiugEKEE1ha2VQbGFuUmVzcG9uc2USEAoIcHJvZ3Jlc3MYASABKAkSDgoGdG9rZW5zGAIgASgFEg8KB3BsYW5faWQYAyABKAkSLgoEcGxhbhgEIAEoCzIbLmRldnN0dWRpby5hZ2VudC52MS5FbnZQbGFuSACIAQESMAoFZmFjdHMYBSABKAsyHC5kZXZzdHVkaW8uYWdlbnQudjEuRW52RmFjdHNIAYgBAUIHCgVfcGxhbkIICgZfZmFjdHMiLwoSUHJldmlld1BsYW5SZXF1ZXN0EhkKB3BsYW5faWQYASABKAlCCJK1GAQIATgCIksKDVBsYW5uZWRDaGFuZ2USDAoEcGF0aBgBIAEoCRIMCgRkaWZmGAIgASgJEg4KBmlzX25ldxgDIAEoCBIOCgZyZWFzb24YBCABKAki+QEKE1ByZXZpZXdQbGFuUmVzcG9uc2USMgoHY2hhbmdlcxgBIAMoCzIhLmRldnN0dWRpby5hZ2VudC52MS5QbGFubmVkQ2hhbmdlEhAKCGNvbW1hbmRzGAIgAygJEiwKBXN0YXRlGAMgASgOMh0uZGV2c3R1ZGlvLmFnZW50LnYxLlBsYW5TdGF0ZRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgx3b3Jrc3BhY2VfaWQYBSABKAkSEwoLc25hcHNob3RfaWQYBiABKAkSEwoLdGVtcGxhdGVfaWQYByABKAkiUAoQQXBwbHlQbGFuUmVxdWVzdBIZCgdwbGFuX2lkGAEgASgJQgiStRgECAE4AhIhCg5hY2NlcHRlZF9wYXRocxgCIAMoCUIJkrUYBRjgAzAEIj8KEUFwcGx5UGxhblJlc3BvbnNlEhMKC3NuYXBzaG90X2lkGAEgASgJEhUKDXdyaXR0ZW5fcGF0aHMYAiADKAkiLgoRVmVyaWZ5UGxhblJlcXVlc3QSGQoHcGxhbl9pZBgBIAEoCUIIkrUYBAgBOAIiYgoPVmVyaWZpZWRDb21tYW5kEg8KB2NvbW1hbmQYASABKAkSCgoCb2sYAiABKAgSDgoGb3V0cHV0GAMgASgJEhEKCWV4aXRfY29kZRgEIAEoBRIPCgdleGVjX2lkGAUgASgJIpoBChJWZXJpZnlQbGFuUmVzcG9uc2USOQoHY29tbWFuZBgBIAEoCzIjLmRldnN0dWRpby5hZ2VudC52MS5WZXJpZmllZENvbW1hbmRIAIgBARIPCgdyZXBhaXJzGAIgASgFEiwKBXN0YXRlGAMgASgOMh0uZGV2c3R1ZGlvLmFnZW50LnYxLlBsYW5TdGF0ZUIKCghfY29tbWFuZCqMAQoJUGxhblN0YXRlEhoKFlBMQU5fU1RBVEVfVU5TUEVDSUZJRUQQABIWChJQTEFOX1NUQVRFX1BMQU5ORUQQARIWChJQTEFOX1NUQVRFX0FQUExJRUQQAhIXChNQTEFOX1NUQVRFX1ZFUklGSUVEEAMSGgoWUExBTl9TVEFURV9ST0xMRURfQkFDSxAEMvwHChBQcm92aXNpb25TZXJ2aWNlEogBChBBbmFseXplV29ya3NwYWNlEisuZGV2c3R1ZGlvLmFnZW50LnYxLkFuYWx5emVXb3Jrc3BhY2VSZXF1ZXN0GiwuZGV2c3R1ZGlvLmFnZW50LnYxLkFuYWx5emVXb3Jrc3BhY2VSZXNwb25zZSIZirUYFQoRcHJvdmlzaW9uLmFuYWx5emUYAhKBAQoNTGlzdFRlbXBsYXRlcxIoLmRldnN0dWRpby5hZ2VudC52MS5MaXN0VGVtcGxhdGVzUmVxdWVzdBopLmRldnN0dWRpby5hZ2VudC52MS5MaXN0VGVtcGxhdGVzUmVzcG9uc2UiG4q1GBcKE3Byb3Zpc2lvbi50ZW1wbGF0ZXMYAhJ5CgxLZWVwVGVtcGxhdGUSJy5kZXZzdHVkaW8uYWdlbnQudjEuS2VlcFRlbXBsYXRlUmVxdWVzdBooLmRldnN0dWRpby5hZ2VudC52MS5LZWVwVGVtcGxhdGVSZXNwb25zZSIWirUYEgoOcHJvdmlzaW9uLmtlZXAYAhKBAQoORGVsZXRlVGVtcGxhdGUSKS5kZXZzdHVkaW8uYWdlbnQudjEuRGVsZXRlVGVtcGxhdGVSZXF1ZXN0GiouZGV2c3R1ZGlvLmFnZW50LnYxLkRlbGV0ZVRlbXBsYXRlUmVzcG9uc2UiGIq1GBQKEHByb3Zpc2lvbi5mb3JnZXQYAhJxCghNYWtlUGxhbhIjLmRldnN0dWRpby5hZ2VudC52MS5NYWtlUGxhblJlcXVlc3QaJC5kZXZzdHVkaW8uYWdlbnQudjEuTWFrZVBsYW5SZXNwb25zZSIYirUYFAoOcHJvdmlzaW9uLnBsYW4YAiACMAESeQoLUHJldmlld1BsYW4SJi5kZXZzdHVkaW8uYWdlbnQudjEuUHJldmlld1BsYW5SZXF1ZXN0GicuZGV2c3R1ZGlvLmFnZW50LnYxLlByZXZpZXdQbGFuUmVzcG9uc2UiGYq1GBUKEXByb3Zpc2lvbi5wcmV2aWV3GAIScQoJQXBwbHlQbGFuEiQuZGV2c3R1ZGlvLmFnZW50LnYxLkFwcGx5UGxhblJlcXVlc3QaJS5kZXZzdHVkaW8uYWdlbnQudjEuQXBwbHlQbGFuUmVzcG9uc2UiF4q1GBMKD3Byb3Zpc2lvbi5hcHBseRgCEnkKClZlcmlmeVBsYW4SJS5kZXZzdHVkaW8uYWdlbnQudjEuVmVyaWZ5UGxhblJlcXVlc3QaJi5kZXZzdHVkaW8uYWdlbnQudjEuVmVyaWZ5UGxhblJlc3BvbnNlIhqKtRgWChBwcm92aXNpb24udmVyaWZ5GAIgAzABYgZwcm90bzM", [file_devstudio_options_v1_options, file_google_protobuf_timestamp]);
 
 /**
  * How much of a workspace is in a language.
@@ -249,11 +249,109 @@ export const AnalyzeWorkspaceResponseSchema: GenMessage<AnalyzeWorkspaceResponse
   messageDesc(file_devstudio_agent_v1_provision, 6);
 
 /**
- * Request of MakePlan.
+ * Files and commands that were found to work together.
  *
- * @generated from message devstudio.agent.v1.MakePlanRequest
+ * @generated from message devstudio.agent.v1.Template
  */
-export type MakePlanRequest = Message<"devstudio.agent.v1.MakePlanRequest"> & {
+export type Template = Message<"devstudio.agent.v1.Template"> & {
+  /**
+   * UUID.
+   *
+   * @generated from field: string template_id = 1;
+   */
+  templateId: string;
+
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * What it makes.
+   *
+   * @generated from field: string about = 3;
+   */
+  about: string;
+
+  /**
+   * Counts up from 1 each time that it is kept anew.
+   *
+   * @generated from field: int32 version = 4;
+   */
+  version: number;
+
+  /**
+   * DevStudio brings it along; such a one has a name that never changes, as "python-cli".
+   *
+   * @generated from field: string built_in = 5;
+   */
+  builtIn: string;
+
+  /**
+   * Its files.
+   *
+   * @generated from field: repeated string paths = 6;
+   */
+  paths: string[];
+
+  /**
+   * Its commands, as one would type them.
+   *
+   * @generated from field: repeated string commands = 7;
+   */
+  commands: string[];
+
+  /**
+   * The runtime that it needs, which this house has, or does not.
+   *
+   * @generated from field: string runtime = 8;
+   */
+  runtime: string;
+
+  /**
+   * This house has the runtime.
+   *
+   * @generated from field: bool available = 9;
+   */
+  available: boolean;
+
+  /**
+   * How often it was applied, by all people.
+   *
+   * @generated from field: int32 uses = 10;
+   */
+  uses: number;
+
+  /**
+   * How often it was verified then.
+   *
+   * @generated from field: int32 successes = 11;
+   */
+  successes: number;
+
+  /**
+   * How well it fits, from 0 to 1: half of it likeness of the workspace, three tenths words of the wish, a fifth success.
+   *
+   * @generated from field: double score = 12;
+   */
+  score: number;
+};
+
+/**
+ * Describes the message devstudio.agent.v1.Template.
+ * Use `create(TemplateSchema)` to create a new message.
+ */
+export const TemplateSchema: GenMessage<Template> = /*@__PURE__*/
+  messageDesc(file_devstudio_agent_v1_provision, 7);
+
+/**
+ * Request of ListTemplates.
+ *
+ * @generated from message devstudio.agent.v1.ListTemplatesRequest
+ */
+export type ListTemplatesRequest = Message<"devstudio.agent.v1.ListTemplatesRequest"> & {
   /**
    * Which workspace; the default one when empty.
    *
@@ -267,6 +365,154 @@ export type MakePlanRequest = Message<"devstudio.agent.v1.MakePlanRequest"> & {
    * @generated from field: string wish = 2;
    */
   wish: string;
+};
+
+/**
+ * Describes the message devstudio.agent.v1.ListTemplatesRequest.
+ * Use `create(ListTemplatesRequestSchema)` to create a new message.
+ */
+export const ListTemplatesRequestSchema: GenMessage<ListTemplatesRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_agent_v1_provision, 8);
+
+/**
+ * Response of ListTemplates.
+ *
+ * @generated from message devstudio.agent.v1.ListTemplatesResponse
+ */
+export type ListTemplatesResponse = Message<"devstudio.agent.v1.ListTemplatesResponse"> & {
+  /**
+   * The templates, best first.
+   *
+   * @generated from field: repeated devstudio.agent.v1.Template templates = 1;
+   */
+  templates: Template[];
+};
+
+/**
+ * Describes the message devstudio.agent.v1.ListTemplatesResponse.
+ * Use `create(ListTemplatesResponseSchema)` to create a new message.
+ */
+export const ListTemplatesResponseSchema: GenMessage<ListTemplatesResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_agent_v1_provision, 9);
+
+/**
+ * Request of KeepTemplate.
+ *
+ * @generated from message devstudio.agent.v1.KeepTemplateRequest
+ */
+export type KeepTemplateRequest = Message<"devstudio.agent.v1.KeepTemplateRequest"> & {
+  /**
+   * Which plan.
+   *
+   * @generated from field: string plan_id = 1;
+   */
+  planId: string;
+
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * What it makes; the plan's summary when empty.
+   *
+   * @generated from field: string about = 3;
+   */
+  about: string;
+};
+
+/**
+ * Describes the message devstudio.agent.v1.KeepTemplateRequest.
+ * Use `create(KeepTemplateRequestSchema)` to create a new message.
+ */
+export const KeepTemplateRequestSchema: GenMessage<KeepTemplateRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_agent_v1_provision, 10);
+
+/**
+ * Response of KeepTemplate.
+ *
+ * @generated from message devstudio.agent.v1.KeepTemplateResponse
+ */
+export type KeepTemplateResponse = Message<"devstudio.agent.v1.KeepTemplateResponse"> & {
+  /**
+   * The template.
+   *
+   * @generated from field: string template_id = 1;
+   */
+  templateId: string;
+
+  /**
+   * Its version.
+   *
+   * @generated from field: int32 version = 2;
+   */
+  version: number;
+};
+
+/**
+ * Describes the message devstudio.agent.v1.KeepTemplateResponse.
+ * Use `create(KeepTemplateResponseSchema)` to create a new message.
+ */
+export const KeepTemplateResponseSchema: GenMessage<KeepTemplateResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_agent_v1_provision, 11);
+
+/**
+ * Request of DeleteTemplate.
+ *
+ * @generated from message devstudio.agent.v1.DeleteTemplateRequest
+ */
+export type DeleteTemplateRequest = Message<"devstudio.agent.v1.DeleteTemplateRequest"> & {
+  /**
+   * Which template.
+   *
+   * @generated from field: string template_id = 1;
+   */
+  templateId: string;
+};
+
+/**
+ * Describes the message devstudio.agent.v1.DeleteTemplateRequest.
+ * Use `create(DeleteTemplateRequestSchema)` to create a new message.
+ */
+export const DeleteTemplateRequestSchema: GenMessage<DeleteTemplateRequest> = /*@__PURE__*/
+  messageDesc(file_devstudio_agent_v1_provision, 12);
+
+/**
+ * Response of DeleteTemplate.
+ *
+ * @generated from message devstudio.agent.v1.DeleteTemplateResponse
+ */
+export type DeleteTemplateResponse = Message<"devstudio.agent.v1.DeleteTemplateResponse"> & {
+};
+
+/**
+ * Describes the message devstudio.agent.v1.DeleteTemplateResponse.
+ * Use `create(DeleteTemplateResponseSchema)` to create a new message.
+ */
+export const DeleteTemplateResponseSchema: GenMessage<DeleteTemplateResponse> = /*@__PURE__*/
+  messageDesc(file_devstudio_agent_v1_provision, 13);
+
+/**
+ * Request of MakePlan.
+ *
+ * @generated from message devstudio.agent.v1.MakePlanRequest
+ */
+export type MakePlanRequest = Message<"devstudio.agent.v1.MakePlanRequest"> & {
+  /**
+   * Which workspace; the default one when empty.
+   *
+   * @generated from field: string workspace_id = 1;
+   */
+  workspaceId: string;
+
+  /**
+   * What is wanted; needed where no template is named.
+   *
+   * @generated from field: string wish = 2;
+   */
+  wish: string;
 
   /**
    * Model id or alias; the default model when empty.
@@ -274,6 +520,13 @@ export type MakePlanRequest = Message<"devstudio.agent.v1.MakePlanRequest"> & {
    * @generated from field: string model = 3;
    */
   model: string;
+
+  /**
+   * The template to follow; no model is asked then.
+   *
+   * @generated from field: string template_id = 4;
+   */
+  templateId: string;
 };
 
 /**
@@ -281,7 +534,7 @@ export type MakePlanRequest = Message<"devstudio.agent.v1.MakePlanRequest"> & {
  * Use `create(MakePlanRequestSchema)` to create a new message.
  */
 export const MakePlanRequestSchema: GenMessage<MakePlanRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_provision, 7);
+  messageDesc(file_devstudio_agent_v1_provision, 14);
 
 /**
  * Response of MakePlan.
@@ -330,7 +583,7 @@ export type MakePlanResponse = Message<"devstudio.agent.v1.MakePlanResponse"> & 
  * Use `create(MakePlanResponseSchema)` to create a new message.
  */
 export const MakePlanResponseSchema: GenMessage<MakePlanResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_provision, 8);
+  messageDesc(file_devstudio_agent_v1_provision, 15);
 
 /**
  * Request of PreviewPlan.
@@ -351,7 +604,7 @@ export type PreviewPlanRequest = Message<"devstudio.agent.v1.PreviewPlanRequest"
  * Use `create(PreviewPlanRequestSchema)` to create a new message.
  */
 export const PreviewPlanRequestSchema: GenMessage<PreviewPlanRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_provision, 9);
+  messageDesc(file_devstudio_agent_v1_provision, 16);
 
 /**
  * What a plan does to a file.
@@ -393,7 +646,7 @@ export type PlannedChange = Message<"devstudio.agent.v1.PlannedChange"> & {
  * Use `create(PlannedChangeSchema)` to create a new message.
  */
 export const PlannedChangeSchema: GenMessage<PlannedChange> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_provision, 10);
+  messageDesc(file_devstudio_agent_v1_provision, 17);
 
 /**
  * Response of PreviewPlan.
@@ -428,6 +681,27 @@ export type PreviewPlanResponse = Message<"devstudio.agent.v1.PreviewPlanRespons
    * @generated from field: google.protobuf.Timestamp created_at = 4;
    */
   createdAt?: Timestamp | undefined;
+
+  /**
+   * Which workspace it is for.
+   *
+   * @generated from field: string workspace_id = 5;
+   */
+  workspaceId: string;
+
+  /**
+   * The workspace as it was before, where it was applied.
+   *
+   * @generated from field: string snapshot_id = 6;
+   */
+  snapshotId: string;
+
+  /**
+   * The template that it follows; empty where a model made it.
+   *
+   * @generated from field: string template_id = 7;
+   */
+  templateId: string;
 };
 
 /**
@@ -435,7 +709,7 @@ export type PreviewPlanResponse = Message<"devstudio.agent.v1.PreviewPlanRespons
  * Use `create(PreviewPlanResponseSchema)` to create a new message.
  */
 export const PreviewPlanResponseSchema: GenMessage<PreviewPlanResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_provision, 11);
+  messageDesc(file_devstudio_agent_v1_provision, 18);
 
 /**
  * Request of ApplyPlan.
@@ -463,7 +737,7 @@ export type ApplyPlanRequest = Message<"devstudio.agent.v1.ApplyPlanRequest"> & 
  * Use `create(ApplyPlanRequestSchema)` to create a new message.
  */
 export const ApplyPlanRequestSchema: GenMessage<ApplyPlanRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_provision, 12);
+  messageDesc(file_devstudio_agent_v1_provision, 19);
 
 /**
  * Response of ApplyPlan.
@@ -491,7 +765,7 @@ export type ApplyPlanResponse = Message<"devstudio.agent.v1.ApplyPlanResponse"> 
  * Use `create(ApplyPlanResponseSchema)` to create a new message.
  */
 export const ApplyPlanResponseSchema: GenMessage<ApplyPlanResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_provision, 13);
+  messageDesc(file_devstudio_agent_v1_provision, 20);
 
 /**
  * Request of VerifyPlan.
@@ -512,7 +786,7 @@ export type VerifyPlanRequest = Message<"devstudio.agent.v1.VerifyPlanRequest"> 
  * Use `create(VerifyPlanRequestSchema)` to create a new message.
  */
 export const VerifyPlanRequestSchema: GenMessage<VerifyPlanRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_provision, 14);
+  messageDesc(file_devstudio_agent_v1_provision, 21);
 
 /**
  * A command that ran.
@@ -561,7 +835,7 @@ export type VerifiedCommand = Message<"devstudio.agent.v1.VerifiedCommand"> & {
  * Use `create(VerifiedCommandSchema)` to create a new message.
  */
 export const VerifiedCommandSchema: GenMessage<VerifiedCommand> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_provision, 15);
+  messageDesc(file_devstudio_agent_v1_provision, 22);
 
 /**
  * Response of VerifyPlan.
@@ -596,7 +870,7 @@ export type VerifyPlanResponse = Message<"devstudio.agent.v1.VerifyPlanResponse"
  * Use `create(VerifyPlanResponseSchema)` to create a new message.
  */
 export const VerifyPlanResponseSchema: GenMessage<VerifyPlanResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_provision, 16);
+  messageDesc(file_devstudio_agent_v1_provision, 23);
 
 /**
  * Where a plan stands.
@@ -663,8 +937,40 @@ export const ProvisionService: GenService<{
     output: typeof AnalyzeWorkspaceResponseSchema;
   },
   /**
-   * Has a model plan what to set up, within a grammar; the last message has the plan. Nothing is written yet.
-   * Fails with PATH_FORBIDDEN (details: pointer) where the plan breaks a rule, and as llm.chat does.
+   * Templates, best first: by how much the workspace is like what they make, how well they fit the wish, and how often
+   * they worked. Fails with NOT_FOUND.
+   *
+   * @generated from rpc devstudio.agent.v1.ProvisionService.ListTemplates
+   */
+  listTemplates: {
+    methodKind: "unary";
+    input: typeof ListTemplatesRequestSchema;
+    output: typeof ListTemplatesResponseSchema;
+  },
+  /**
+   * Keeps a plan of the caller's that was verified as a template of theirs; under a name that is there already, as its
+   * next version. Fails with STATE_CONFLICT (it is not verified), QUOTA_EXCEEDED (200 of them).
+   *
+   * @generated from rpc devstudio.agent.v1.ProvisionService.KeepTemplate
+   */
+  keepTemplate: {
+    methodKind: "unary";
+    input: typeof KeepTemplateRequestSchema;
+    output: typeof KeepTemplateResponseSchema;
+  },
+  /**
+   * Deletes a template of the caller's, all its versions. Fails with NOT_FOUND.
+   *
+   * @generated from rpc devstudio.agent.v1.ProvisionService.DeleteTemplate
+   */
+  deleteTemplate: {
+    methodKind: "unary";
+    input: typeof DeleteTemplateRequestSchema;
+    output: typeof DeleteTemplateResponseSchema;
+  },
+  /**
+   * Makes a plan of a template, or has a model make one within a grammar; the last message has the plan. Nothing is
+   * written yet. Fails with PATH_FORBIDDEN (details: pointer) where the plan breaks a rule, and as llm.chat does.
    *
    * @generated from rpc devstudio.agent.v1.ProvisionService.MakePlan
    */

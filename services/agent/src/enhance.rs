@@ -1,0 +1,80 @@
+//! Words a task so that agents can work on it; what the person wrote stays theirs.
+
+use async_stream::try_stream;
+use devstudio_kit::{Caller, Fault, Reason};
+use devstudio_proto::{
+    agent::v1::{EnhancePromptRequest, EnhancePromptResponse},
+    llm::v1::{ChatMessage, ChatRequest, ChatResponse, MessageRole},
+    sandbox::v1::EntryKind,
+};
+use futures::{Stream, StreamExt as _};
+use uuid::Uuid;
+
+use crate::{Error, agent_dispatcher::Dispatcher, chain::ask::pieces, peers::Actor, task::kind_word};
+
+/// The agent that words tasks.
+const ENHANCER: &str = "enhancer";
+/// Most files that it is told of.
+const MOST_PATHS: usize = 60;
+
+/// Words a task.
+pub async fn enhance(
+    dispatcher: &Dispatcher,
+    caller: &Caller,
+    asked: EnhancePromptRequest,
+) -> Result<impl Stream<Item = Result<EnhancePromptResponse, Fault>> + Send + use<>, Error> {
+    let person = caller.person()?;
+    let peers = dispatcher.peers.clone();
+    let actor = Actor {
+        user_id: person.user_id,
+        key_id: person.key_id,
+        task_id: Uuid::now_v7(),
+        agent_id: ENHANCER.to_owned(),
+        workspace_id: peers.workspace(caller, &asked.workspace_id).await?,
+    };
+    let agent = dispatcher.store.agent(ENHANCER).await?;
+    let kind = kind_word(asked.kind()).unwrap_or("code");
+    let files: Vec<String> = peers
+        .entries(&actor)
+        .await?
+        .into_iter()
+        .filter(|entry| entry.kind() == EntryKind::File)
+        .map(|entry| entry.path)
+        .take(MOST_PATHS)
+        .collect();
+    let files = if files.is_empty() { "none".to_owned() } else { files.join("\n") };
+    let text = format!(
+        "# Files in the workspace\n<data>\n{}\n</data>\n\n# Task ({kind})\n{}\n\nWrite the task anew.",
+        files.replace("</data", "< /data"),
+        asked.prompt
+    );
+    let told = |role: MessageRole, content: String| ChatMessage { role: role.into(), content };
+    let request = ChatRequest {
+        messages: vec![told(MessageRole::System, agent.system_prompt), told(MessageRole::User, text)],
+        model: if asked.model.is_empty() { agent.model } else { asked.model },
+        max_tokens: agent.max_tokens,
+        temperature: Some(agent.temperature),
+        ..ChatRequest::default()
+    };
+    Ok(try_stream! {
+        let ended = |last: ChatResponse| match last.finish_reason.as_str() {
+            "stop" | "length" => Ok(()),
+            "budget" => Err(Fault::new(Reason::TokenBudgetExceeded, "the token budget is used up")),
+            other => Err(Fault::new(Reason::UpstreamUnavailable, format!("the model ended with {other:?}"))),
+        };
+        let mut pieces = pieces(&peers, &actor, Uuid::now_v7(), request, ended);
+        let (mut text, mut tokens) = (String::new(), 0);
+        while let Some(piece) = pieces.next().await {
+            let piece = piece?;
+            text += &piece.text;
+            tokens += i32::try_from(piece.tokens).unwrap_or(0);
+            yield EnhancePromptResponse { delta: piece.text, tokens, ..Default::default() };
+        }
+        drop(pieces);
+        let text = text.trim().to_owned();
+        if text.is_empty() {
+            Err(Fault::new(Reason::StateConflict, "the model wrote nothing"))?;
+        }
+        yield EnhancePromptResponse { text, tokens, ..Default::default() };
+    })
+}
