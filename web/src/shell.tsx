@@ -11,7 +11,7 @@ import { Role } from "./gen/devstudio/auth/v1/auth_pb";
 import { loadChat } from "./lib/chat";
 import { setRouter } from "./lib/nav";
 import { Frame, NotFound, TabFault, TabWaiting } from "./shell/frame";
-import { account, tabs } from "./tabs";
+import { account, setup, tabs } from "./tabs";
 
 const root = createRootRoute({ component: Frame, notFoundComponent: NotFound });
 const adminOnly = () => {
@@ -21,6 +21,7 @@ const routes = [
   createRoute({ getParentRoute: () => root, path: "/", beforeLoad: () => { throw redirect({ to: "/code", replace: true }); } }),
   createRoute({ getParentRoute: () => root, path: "/llm", beforeLoad: () => { throw redirect({ to: "/admin/models", replace: true }); } }),
   createRoute({ getParentRoute: () => root, path: account.path, component: lazyRouteComponent(account.load) }),
+  createRoute({ getParentRoute: () => root, path: setup.path, validateSearch: (search: Record<string, unknown>) => search, component: lazyRouteComponent(setup.load) }),
   ...tabs.map((tab) =>
     createRoute({
       getParentRoute: () => root,

@@ -9,17 +9,19 @@ import { Button } from "../ui/button";
 import { Dialog, DialogBody, DialogFoot } from "../ui/dialog";
 import { FaultLine } from "../ui/fault";
 import { Field, Input } from "../ui/field";
+import { Switch } from "../ui/switch";
 import { toast } from "../ui/toast";
 
-interface Props { asking: "create" | "rename" | "delete"; current: Workspace | undefined; title: string; onEnter: (workspaceId: string) => void; onClose: () => void }
+interface Props { asking: "create" | "rename" | "delete"; current: Workspace | undefined; title: string; onEnter: (workspaceId: string) => void; onSetUp: (workspaceId: string) => void; onClose: () => void }
 
-export default function WorkspaceDialog({ asking, current, title, onEnter, onClose }: Props) {
+export default function WorkspaceDialog({ asking, current, title, onEnter, onSetUp, onClose }: Props) {
   const [name, setName] = useState(asking === "rename" ? title : "");
+  const [sets, setSets] = useState(true);
   const done = () => {
     refetch(WorkspaceService.method.listWorkspaces);
     onClose();
   };
-  const make = useMutation(WorkspaceService.method.createWorkspace, { onSuccess: ({ workspaceId }) => { done(); onEnter(workspaceId); } });
+  const make = useMutation(WorkspaceService.method.createWorkspace, { onSuccess: ({ workspaceId }) => { done(); (sets ? onSetUp : onEnter)(workspaceId); } });
   const rename = useMutation(WorkspaceService.method.renameWorkspace, { onSuccess: done });
   const remove = useMutation(WorkspaceService.method.deleteWorkspace, { onSuccess: () => { done(); onEnter(""); toast.success(m.workspace_deleted({ name: title })); } });
   const clean = name.trim();
@@ -41,6 +43,7 @@ export default function WorkspaceDialog({ asking, current, title, onEnter, onClo
       <form onSubmit={submit}>
         <DialogBody className="flex flex-col gap-3">
           <Field label={words.label}>{(p) => <Input {...p} autoFocus required maxLength={200} value={name} onChange={(event) => setName(event.target.value)} autoComplete="off" spellCheck={false} />}</Field>
+          {asking === "create" && <Switch label={m.workspace_sets_up()} about={m.workspace_sets_up_about()} checked={sets} onChange={setSets} />}
           {error && <FaultLine fault={explain(error)} />}
         </DialogBody>
         <DialogFoot>

@@ -1,6 +1,6 @@
 // The switcher of workspaces: the chosen one stands in the address.
 import { useQuery } from "@connectrpc/connect-query";
-import { ChevronsUpDown, Download, FileArchive, Pencil, Plus, Trash2 } from "lucide-react";
+import { ChevronsUpDown, Download, FileArchive, LayoutTemplate, Pencil, Plus, Trash2 } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
 import { WorkspaceService, type Workspace } from "../gen/devstudio/sandbox/v1/workspace_pb";
 import { ArchiveDialogs } from "../archives/dialogs";
@@ -16,7 +16,7 @@ const WorkspaceDialog = lazy(() => import("./workspace-dialogs"));
 
 /** The name for people; the default workspace has none of its own until it is given one. */
 const titleOf = (workspace: Workspace) => (workspace.isDefault && workspace.name === "default" ? m.workspace_default() : workspace.name);
-const known = /^\/(code|run|chat)/;
+const known = /^\/(code|run|chat|setup)/;
 /** Goes on in another workspace: in the same tab where that has files to do with. */
 const enter = (workspaceId: string) => go(known.exec(location.pathname)?.[0] ?? "/code", { ws: workspaceId });
 
@@ -28,6 +28,7 @@ export default function Workspaces({ place, below }: { place: string; below: str
   const title = current ? titleOf(current) : place === "" ? m.workspace_default() : m.workspace_unknown();
   useCommands("workspaces", [
     { id: "workspace-new", title: m.workspace_new(), group: "go", icon: Plus, run: () => setAsking("create") },
+    { id: "workspace-setup", title: m.setup(), group: "code", icon: LayoutTemplate, run: () => go("/setup") },
     { id: "archive-import", title: m.archive_import(), group: "code", icon: FileArchive, run: () => askImport() },
     { id: "archive-zip", title: m.archive_zip(), group: "code", icon: Download, run: () => askExport("zip", title) },
     { id: "archive-targz", title: m.archive_targz(), group: "code", icon: Download, run: () => askExport("tar.gz", title) },
@@ -52,6 +53,7 @@ export default function Workspaces({ place, below }: { place: string; below: str
         {current && <MenuNote>{m.workspace_used({ used: bytes(current.usedBytes), quota: bytes(current.quotaBytes) })}</MenuNote>}
         <MenuLine />
         <MenuItem icon={Plus} onSelect={() => setTimeout(() => setAsking("create"), 0)}>{m.workspace_new()}</MenuItem>
+        {current && <MenuItem icon={LayoutTemplate} onSelect={() => go("/setup")}>{m.setup()}</MenuItem>}
         {current && <MenuItem icon={Pencil} onSelect={() => setTimeout(() => setAsking("rename"), 0)}>{m.workspace_rename()}</MenuItem>}
         {current && <MenuLine />}
         {current && <MenuItem icon={FileArchive} onSelect={() => setTimeout(askImport, 0)}>{m.archive_import()}</MenuItem>}
@@ -60,7 +62,7 @@ export default function Workspaces({ place, below }: { place: string; below: str
         {current && !current.isDefault && <MenuLine />}
         {current && !current.isDefault && <MenuItem icon={Trash2} danger onSelect={() => setTimeout(() => setAsking("delete"), 0)}>{m.workspace_delete()}</MenuItem>}
       </Menu>
-      <Suspense>{asking && <WorkspaceDialog asking={asking} current={current} title={title} onEnter={enter} onClose={() => setAsking(null)} />}</Suspense>
+      <Suspense>{asking && <WorkspaceDialog asking={asking} current={current} title={title} onEnter={enter} onSetUp={(id) => go("/setup", { ws: id })} onClose={() => setAsking(null)} />}</Suspense>
       <ArchiveDialogs />
     </>
   );

@@ -29,3 +29,6 @@ export const tabs: Tab[] = [
 
 /** The account page; it opens from the person menu, not from the rail. */
 export const account = { path: "account", load: () => import("./account/tab") };
+
+/** Setting a workspace up; it opens from the workspace's menu and from an empty workspace. */
+export const setup = { path: "setup", load: () => import("./setup/tab") };

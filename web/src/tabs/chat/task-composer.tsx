@@ -1,19 +1,24 @@
 // Where one gives a task: what is wanted, of which kind, and what agents may do without being asked.
-import { Hammer, X } from "lucide-react";
+import { Hammer, Paperclip, X } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 import { agents } from "../../api/agents";
 import { explain, type Fault } from "../../api/errors";
 import { refetch } from "../../api/query";
-import { AgentService, type TaskKind, type TaskPolicy } from "../../gen/devstudio/agent/v1/agent_pb";
+import { AgentService, type BuildContextResponse, type TaskKind, type TaskPolicy } from "../../gen/devstudio/agent/v1/agent_pb";
+import { number } from "../../lib/format";
 import { usePlace } from "../../lib/place";
 import { useTaskDraft } from "../../lib/task-draft";
+import { useWorkbench } from "../../lib/workbench";
 import { m } from "../../paraglide/messages";
 import { Button, IconButton } from "../../ui/button";
 import { FaultLine } from "../../ui/fault";
 import { usePhone } from "../../ui/media";
 import { Select } from "../../ui/select";
+import { ContextButton, ContextNote } from "./context-preview";
+import { EnhanceButton, WordedNote, type Worded } from "./prompt-enhancer";
 import { kinds, policies } from "./task-words";
 
+const MOST_PATHS = 20;
 const steps = [6, 12, 24, 50];
 
 export function TaskComposer({ onGiven }: { onGiven: (taskId: string) => void }) {
@@ -23,6 +28,9 @@ export function TaskComposer({ onGiven }: { onGiven: (taskId: string) => void })
   const box = useRef<HTMLTextAreaElement>(null);
   const [busy, setBusy] = useState(false);
   const [fault, setFault] = useState<Fault | null>(null);
+  const [worded, setWorded] = useState<Worded | null>(null);
+  const [context, setContext] = useState<BuildContextResponse | null>(null);
+  const others = useWorkbench((s) => s.open).filter((path) => !paths.includes(path));
   useEffect(() => { if (!phone) box.current?.focus(); }, [phone]);
   const give = async () => {
     if (prompt.trim() === "" || busy) return;
@@ -42,6 +50,8 @@ export function TaskComposer({ onGiven }: { onGiven: (taskId: string) => void })
   return (
     <div className="mx-auto flex w-full max-w-180 flex-col gap-2 px-4 pb-4 max-tab:px-3 max-tab:pb-3">
       {fault && <FaultLine fault={fault} />}
+      {context && <ContextNote shown={context} onClose={() => setContext(null)} />}
+      {worded && worded.after === prompt && <WordedNote worded={worded} onKeep={() => setWorded(null)} onUndo={() => { useTaskDraft.setState({ prompt: worded.before }); setWorded(null); box.current?.focus(); }} />}
       <div className="rounded-card border border-line-strong bg-raised p-2.5 focus-within:border-focus">
         <textarea
           ref={box}
@@ -67,7 +77,10 @@ export function TaskComposer({ onGiven }: { onGiven: (taskId: string) => void })
           <Select quiet label={m.task_kind()} value={String(kind)} onChange={(value) => useTaskDraft.setState({ kind: Number(value) as TaskKind })} options={choice(kinds)} />
           <Select quiet label={m.task_policy()} value={String(policy)} onChange={(value) => useTaskDraft.setState({ policy: Number(value) as TaskPolicy })} options={choice(policies)} />
           <Select quiet label={m.task_most_steps()} value={String(maxSteps)} onChange={(value) => useTaskDraft.setState({ maxSteps: Number(value) })} options={steps.map((count) => ({ value: String(count), label: m.task_up_to_steps({ count }) }))} />
+          {others.length > 0 && <Button small tone="quiet" icon={Paperclip} onClick={() => useTaskDraft.setState({ paths: [...paths, ...others].slice(0, MOST_PATHS) })}>{m.task_open_files({ count: others.length, shown: number(others.length) })}</Button>}
           <span className="flex-1" />
+          <ContextButton onShown={setContext} onFault={setFault} />
+          <EnhanceButton onWorded={setWorded} onFault={setFault} />
           <Button tone="primary" icon={Hammer} busy={busy} disabled={prompt.trim() === ""} onClick={() => void give()}>{m.task_give()}</Button>
         </div>
       </div>

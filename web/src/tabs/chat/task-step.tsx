@@ -1,5 +1,6 @@
 // One step of an agent: why, what, and what came of it.
 import { CircleAlert, CircleCheck, Play } from "lucide-react";
+import type { ContextShown } from "../../gen/devstudio/agent/v1/agent_pb";
 import type { Item } from "../../lib/timeline";
 import { number, span } from "../../lib/format";
 import { go } from "../../lib/nav";
@@ -7,7 +8,7 @@ import { m } from "../../paraglide/messages";
 import { Button } from "../../ui/button";
 import { Patch } from "../../ui/patch";
 import { Avatar } from "../../ui/tag";
-import { actionLine, pathOf } from "./task-words";
+import { actionLine, pathOf, reasonWord } from "./task-words";
 
 type Step = Extract<Item, { kind: "step" }>;
 
@@ -36,6 +37,7 @@ export function TaskStep({ step, name }: { step: Step; name: string }) {
         {done?.diff && <Patch path={path} diff={done.diff} />}
         {said && <p className="text-sm text-fg-2">{said.approval ? (said.allowed ? m.task_you_allowed() : m.task_you_forbade()) : m.task_you_said()}{said.text && <span className="text-fg"> {said.text}</span>}</p>}
         {done && act?.case !== "finish" && act?.case !== "askUser" && (refused || !done.diff) && <Text text={done.observation} label={m.task_observed()} tone={refused ? "warn" : "plain"} />}
+        {chosen.context && chosen.context.files.length > 0 && <Context context={chosen.context} />}
         {done && (path !== "" || done.execId !== "") && (
           <div className="-ml-2 flex flex-wrap gap-1">
             {path !== "" && <Button small tone="quiet" onClick={() => go("/code", { path })}>{m.task_open_file()}</Button>}
@@ -44,6 +46,19 @@ export function TaskStep({ step, name }: { step: Step; name: string }) {
         )}
       </div>
     </article>
+  );
+}
+
+/** What the model was shown before it decided. */
+function Context({ context }: { context: ContextShown }) {
+  return (
+    <details className="min-w-0 text-xs text-fg-3">
+      <summary className="cursor-pointer rounded-tag max-tab:min-h-10 max-tab:py-2.5">{m.context_shown({ files: m.files_count({ count: context.files.length, shown: number(context.files.length) }), tokens: m.tokens_count({ count: context.tokens, shown: number(context.tokens) }) })}</summary>
+      <ul className="mt-1 flex flex-col gap-0.5 pl-4">
+        {context.files.map((file) => <li key={file.path} className="break-words"><span className="font-code text-fg-2">{file.path}</span> · {reasonWord(file.reason)}</li>)}
+        {context.stepsLeftOut > 0 && <li>{m.context_left_out({ count: number(context.stepsLeftOut) })}</li>}
+      </ul>
+    </details>
   );
 }
 

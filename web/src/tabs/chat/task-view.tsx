@@ -1,12 +1,17 @@
 // A task as it goes on: what is wanted, the plan, each step, what it waits for, and how it ended.
 import { useQuery } from "@connectrpc/connect-query";
-import { ArrowRight, CircleCheck, History, Square } from "lucide-react";
-import { useLayoutEffect, useRef, useState } from "react";
+import { ArrowRight, CircleCheck, FileDiff, History, Square } from "lucide-react";
+import { create } from "@bufbuild/protobuf";
+import { lazy, Suspense, useLayoutEffect, useRef, useState } from "react";
 import { agents as client } from "../../api/agents";
 import { explain } from "../../api/errors";
 import { snapshots } from "../../api/workspace";
 import { AgentService, TaskState, type Task } from "../../gen/devstudio/agent/v1/agent_pb";
+import { SnapshotSchema } from "../../gen/devstudio/sandbox/v1/snapshot_pb";
+import { WorkspaceService } from "../../gen/devstudio/sandbox/v1/workspace_pb";
 import { number, span } from "../../lib/format";
+import { go } from "../../lib/nav";
+import { usePlace } from "../../lib/place";
 import { useTask } from "../../lib/tasks";
 import { hasEnded, type Timeline } from "../../lib/timeline";
 import { m } from "../../paraglide/messages";
@@ -18,6 +23,9 @@ import { toast } from "../../ui/toast";
 import { TaskStep } from "./task-step";
 import { TaskWaiting } from "./task-waiting";
 import { kindName, stateWord } from "./task-words";
+
+/** What the task changed, place by place, to keep or to take back; it brings Monaco. */
+const SnapshotDiff = lazy(() => import("../code/snapshot-diff").then((module) => ({ default: module.SnapshotDiff })));
 
 export function TaskView({ taskId }: { taskId: string }) {
   const { timeline, fault } = useTask(taskId);
@@ -105,6 +113,15 @@ function Live({ live, name }: { live: NonNullable<Timeline["live"]>; name: strin
 
 function End({ task }: { task: Task }) {
   const [sure, setSure] = useState(false);
+  const [reviewing, setReviewing] = useState(false);
+  const place = usePlace();
+  const spaces = useQuery(WorkspaceService.method.listWorkspaces, {}, { staleTime: 30_000 });
+  /** What is compared is the workspace of the address. */
+  const review = () => {
+    const home = spaces.data?.workspaces.find((one) => one.isDefault)?.workspaceId ?? "";
+    if ((place || home) !== task.workspaceId) go(`/chat/${task.taskId}`, { mode: "build", ws: task.workspaceId === home ? "" : task.workspaceId });
+    setReviewing(true);
+  };
   const state = stateWord(task.state);
   const took = task.startedAt && task.endedAt ? (Number(task.endedAt.seconds - task.startedAt.seconds)) * 1_000 : 0;
   const restore = async () => {
@@ -119,7 +136,13 @@ function End({ task }: { task: Task }) {
         <span className="nums text-xs text-fg-3">{m.task_steps({ count: task.steps, most: task.maxSteps })} · {m.tokens_count({ count: task.tokens, shown: number(task.tokens) })} · {span(took)}</span>
       </div>
       {task.result && <p className="text-base break-words whitespace-pre-wrap text-fg">{task.result}</p>}
-      {task.snapshotId && <div><Button small icon={History} onClick={() => setSure(true)}>{m.task_restore()}</Button></div>}
+      {task.snapshotId && (
+        <div className="flex flex-wrap gap-2">
+          <Button small tone="primary" icon={FileDiff} onClick={review}>{m.task_review()}</Button>
+          <Button small icon={History} onClick={() => setSure(true)}>{m.task_restore()}</Button>
+        </div>
+      )}
+      <Suspense>{reviewing && <SnapshotDiff snapshot={create(SnapshotSchema, { snapshotId: task.snapshotId })} name={m.task_before()} onClose={() => setReviewing(false)} onRestore={() => { setReviewing(false); setSure(true); }} />}</Suspense>
       <Confirm open={sure} onClose={() => setSure(false)} title={m.task_restore_title()} about={m.task_restore_about()} verb={m.task_restore()} onConfirm={restore} />
     </section>
   );

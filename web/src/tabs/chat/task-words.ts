@@ -1,6 +1,6 @@
 // The words and tones for a task's kind, state, policy and agent.
 import type { AgentAction } from "../../gen/devstudio/agent/v1/action_pb";
-import { TaskKind, TaskPolicy, TaskState } from "../../gen/devstudio/agent/v1/agent_pb";
+import { ContextReason, TaskKind, TaskPolicy, TaskState } from "../../gen/devstudio/agent/v1/agent_pb";
 import { m } from "../../paraglide/messages";
 import type { Tone } from "../../ui/tag";
 
@@ -11,6 +11,7 @@ export const kinds: { value: TaskKind; label: () => string; about: () => string 
   { value: TaskKind.REVIEW, label: m.task_kind_review, about: m.task_kind_review_about },
   { value: TaskKind.DESIGN, label: m.task_kind_design, about: m.task_kind_design_about },
   { value: TaskKind.DOCS, label: m.task_kind_docs, about: m.task_kind_docs_about },
+  { value: TaskKind.PROVISION, label: m.task_kind_provision, about: m.task_kind_provision_about },
 ];
 export const kindName = (kind: TaskKind): string => kinds.find((one) => one.value === kind)?.label() ?? "";
 
@@ -54,4 +55,17 @@ export function pathOf(action: AgentAction | undefined): string {
   const act = action?.act;
   if (act?.case === "writeFile" || act?.case === "editFile" || act?.case === "readFile") return act.value.path;
   return act?.case === "movePath" ? act.value.to : "";
+}
+
+/** Why a model is shown a file. */
+export function reasonWord(reason: ContextReason): string {
+  switch (reason) {
+    case ContextReason.NAMED: return m.context_named();
+    case ContextReason.FAILED: return m.context_failed();
+    case ContextReason.TOUCHED: return m.context_touched();
+    case ContextReason.FEW: return m.context_few();
+    case ContextReason.ALIKE: return m.context_alike();
+    case ContextReason.WORDS: return m.context_words();
+    default: return "";
+  }
 }

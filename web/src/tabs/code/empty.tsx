@@ -1,5 +1,5 @@
 // What an empty workspace offers: ask the model, or begin with a file.
-import { FilePlus2, FileTerminal, MessageSquare } from "lucide-react";
+import { FilePlus2, FileTerminal, LayoutTemplate, MessageSquare } from "lucide-react";
 import { useState } from "react";
 import { workspace } from "../../api/workspace";
 import { useChat } from "../../lib/chat";
@@ -45,13 +45,17 @@ export function EmptyWorkspace({ onNew }: { onNew: () => void }) {
             <Button type="submit" tone="primary" icon={MessageSquare} disabled={text.trim() === ""}>{m.chat_ask()}</Button>
           </div>
         </form>
-        <div className="mt-3 grid gap-2 wide:grid-cols-3">
+        <div className="mt-3 grid gap-2 wide:grid-cols-2">
           {Object.keys(examples).map((path) => (
             <button key={path} type="button" className={card} onClick={() => void write(path)}>
               <FileTerminal size={18} strokeWidth={1.6} aria-hidden className="shrink-0" />
               <span><span className="block text-sm font-medium text-fg">{path}</span><span className="text-xs text-fg-3">{m.workspace_example()}</span></span>
             </button>
           ))}
+          <button type="button" className={card} onClick={() => go("/setup")}>
+            <LayoutTemplate size={18} strokeWidth={1.6} aria-hidden className="shrink-0" />
+            <span><span className="block text-sm font-medium text-fg">{m.setup()}</span><span className="text-xs text-fg-3">{m.setup_card()}</span></span>
+          </button>
           <button type="button" className={card} onClick={onNew}>
             <FilePlus2 size={18} strokeWidth={1.6} aria-hidden className="shrink-0" />
             <span><span className="block text-sm font-medium text-fg">{m.file_empty()}</span><span className="text-xs text-fg-3">{m.file_empty_about()}</span></span>
