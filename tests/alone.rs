@@ -6,6 +6,7 @@ mod harness;
 mod proof;
 
 mod agents;
+mod agents_by_hand;
 mod clock;
 mod kill;
 mod provision;

@@ -40,6 +40,9 @@ pub fn binary() -> PathBuf {
     path
 }
 
+/// The password of everybody that tests make.
+pub const PASSWORD: &str = "correct horse battery";
+
 /// Says that a test could not run here; the test then returns.
 pub fn skipped(test: &str, why: &str) {
     eprintln!("SKIPPED {test}: {why}");
@@ -146,7 +149,7 @@ impl House {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let email = format!("{role}-{}-{n}@example.org", std::process::id());
-        let password = "correct horse battery";
+        let password = PASSWORD;
         let user = self
             .admin
             .call("user.add", json!({"email": email, "password": password, "role": role}))

@@ -98,6 +98,14 @@ impl Drop for Writing {
     }
 }
 
+/// A text as it is, anything else as JSON.
+fn plain(answer: Value) -> String {
+    match answer {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
 fn tokens(text: &str) -> i32 {
     (text.len() / 4 + 1) as i32
 }
@@ -143,8 +151,8 @@ impl LlmService for Scripted {
             writing.fetch_add(1, Ordering::SeqCst);
             let _writing = Writing(writing);
             let (text, pause) = match line {
-                Line::Say(answer) => (answer.to_string(), None),
-                Line::Slowly(answer, pause) => (answer.to_string(), Some(pause)),
+                Line::Say(answer) => (plain(answer), None),
+                Line::Slowly(answer, pause) => (plain(answer), Some(pause)),
             };
             let mut written = String::new();
             let mut seq = 0;
@@ -161,6 +169,9 @@ impl LlmService for Scripted {
                 }
             } else {
                 written = text.clone();
+                seq = 1;
+                let piece = ChatResponse { seq, delta: text.clone(), ..ChatResponse::default() };
+                let _ = send.send(Ok(piece)).await;
             }
             let whole = written == text;
             let usage = Usage { prompt_tokens, completion_tokens: tokens(&written), cached_tokens: 0 };
@@ -202,7 +213,15 @@ impl LlmService for Scripted {
         Err(Status::unimplemented("not in the script"))
     }
     async fn list_models(&self, _: Request<ListModelsRequest>) -> Answer<ListModelsResponse> {
-        Err(Status::unimplemented("not in the script"))
+        let model = Model {
+            model_id: "scripted".into(),
+            name: "Scripted".into(),
+            state: ModelState::Loaded.into(),
+            context_size: 32_768,
+            is_default: true,
+            ..Model::default()
+        };
+        Ok(Response::new(ListModelsResponse { models: vec![model] }))
     }
     async fn download_model(&self, _: Request<DownloadModelRequest>) -> Answer<DownloadModelResponse> {
         Err(Status::unimplemented("not in the script"))
@@ -225,6 +244,6 @@ impl LlmService for Scripted {
     }
     type WatchStatsStream = Pin<Box<dyn Stream<Item = Result<WatchStatsResponse, Status>> + Send>>;
     async fn watch_stats(&self, _: Request<WatchStatsRequest>) -> Answer<Self::WatchStatsStream> {
-        Err(Status::unimplemented("not in the script"))
+        Ok(Response::new(Box::pin(tokio_stream::pending())))
     }
 }

@@ -1,4 +1,4 @@
-// Tasks of agents by hand, on the double, whose agents go the way of a believable task; both languages, keyboard, axe.
+// Tasks of agents by hand, on real services whose model follows a script, or on the double; both languages, keyboard, axe.
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { faults, settled, views } from "./axe.ts";
@@ -39,13 +39,13 @@ async function give(prompt: string, policy?: RegExp): Promise<void> {
 }
 const ended = (word: string) => page.getByRole("region", { name: /^(How it ended|Wie es ausging)$/ }).getByText(word, { exact: true }).waitFor();
 
-describe.skipIf(server.real)("a task of agents (on the double)", () => {
+describe.skipIf(server.real && !server.scripted)("a task of agents", () => {
   for (const locale of ["en", "de"] as const)
     test(`goes from its plan over a failing test to its end, and stays after a reload (${locale})`, async () => {
       await enter({ width: 1280, locale });
       await give(locale === "en" ? "Write add.py and test it." : "Schreibe add.py und teste es.");
       await page.getByRole("region", { name: "Plan" }).getByText("Test it.").waitFor();
-      await timeline().getByText("AssertionError: -1").waitFor();
+      await timeline().getByText("AssertionError: -1").first().waitFor();
       await ended(locale === "en" ? "Done" : "Fertig");
       expect(await timeline().getByRole("article").count()).toBe(8);
       await timeline().getByText("return a + b").first().waitFor();
@@ -70,6 +70,10 @@ describe.skipIf(server.real)("a task of agents (on the double)", () => {
     await enter({ width: 1280, locale: "en" });
     await give("Write add.py.", /^Ask first/);
     const waits = page.getByRole("region", { name: "It waits for you" });
+    if (server.scripted) {
+      await waits.getByText("May it follow this plan?").waitFor();
+      await waits.getByRole("button", { name: "Allow" }).click();
+    }
     await waits.getByText("May it do this? Writes add.py").waitFor();
     await waits.getByText("return a - b").waitFor();
     await waits.getByRole("textbox").fill("not this file");
@@ -112,7 +116,59 @@ describe.skipIf(server.real)("a task of agents (on the double)", () => {
       expect(await faults(page, "a task")).toEqual([]);
     });
 
+  test.skipIf(!server.scripted)("is reviewed place by place when it has ended, with what the model saw", async () => {
+    await enter({ width: 1280, locale: "en" });
+    const { files } = await clientsOf(server.url, server.email, server.password);
+    const text = async () => (await files.readFile({ path: "add.py" }).catch(() => null))?.content.value ?? null;
+    const good = "def add(a, b):\n    return a + b\n";
+    await files.deletePath({ path: "add.py" });
+    await give("Write add.py and test it.");
+    await ended("Done");
+    await timeline().getByText(/^Saw 1 file · /).first().click();
+    await timeline().getByText("named in the task").first().waitFor();
+    const dialog = page.getByRole("dialog");
+    const review = () => page.getByRole("button", { name: "Review the changes" }).click();
+    // A file that came goes as a whole, and comes back.
+    await review();
+    await dialog.getByRole("button", { name: "Take add.py back" }).click();
+    await expect.poll(text).toBe(null);
+    await page.getByRole("button", { name: "Undo" }).click();
+    await expect.poll(text).toBe(good);
+    // A file that changed is decided about place by place.
+    await files.writeFile({ path: "add.py", content: { case: "text", value: "def add(a, b):\n    return 0\n" } });
+    await page.getByRole("button", { name: "New task" }).first().click();
+    await give("Write add.py anew and test it.");
+    await ended("Done");
+    await review();
+    await dialog.getByRole("button", { name: "Take back change 1" }).click();
+    await expect.poll(text).toBe("def add(a, b):\n    return 0\n");
+    await dialog.getByRole("button", { name: "Undo the decision on change 1" }).click();
+    await expect.poll(text).toBe(good);
+    expect(complaints.filter((c) => !/404/.test(c))).toEqual([]);
+  });
+
+  test.skipIf(!server.scripted)("has its words bettered, shows what changed, and gives the person's back", async () => {
+    await enter({ width: 1280, locale: "de" });
+    const task = page.getByRole("textbox", { name: "Aufgabe" });
+    await task.fill("mach add.py");
+    await page.getByRole("button", { name: "Zeigen, was das Modell sieht" }).click();
+    await page.getByRole("region", { name: "Was das Modell sieht" }).getByText("in der Aufgabe genannt").waitFor();
+    await page.getByRole("button", { name: "Aufgabe besser formulieren" }).click();
+    const note = page.getByRole("region", { name: "Das Modell hat die Aufgabe neu formuliert." });
+    await note.waitFor();
+    expect(await task.inputValue()).toContain("add(2, 3) is 5");
+    await settled(page);
+    expect(await faults(page, "bettered")).toEqual([]);
+    await note.getByRole("button", { name: "Meine Worte zurück" }).click();
+    expect(await task.inputValue()).toBe("mach add.py");
+    expect(complaints).toEqual([]);
+  });
+
   test("is begun from the editor on what is selected, and given by the person only", async () => {
+    if (server.scripted) {
+      const { files } = await clientsOf(server.url, server.email, server.password);
+      await files.writeFile({ path: "src/primes.py", content: { case: "text", value: "def primes():\n    return [2, 3, 5]\n" } });
+    }
     await enter({ width: 1280, locale: "en" });
     await page.goto(`${server.url}/code?path=src/primes.py`);
     await page.locator(".monaco-editor .view-line").first().waitFor();

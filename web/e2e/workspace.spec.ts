@@ -55,6 +55,7 @@ test("a workspace is made and stands in the address", async () => {
   await one.getByRole("button", { name: /^Workspace:/ }).click();
   await one.getByRole("menuitem", { name: "New workspace" }).click();
   await one.getByLabel("Name of the workspace").fill(name);
+  await one.getByRole("switch", { name: "Set it up at once" }).click();
   await one.getByRole("button", { name: "Create workspace" }).click();
   await one.getByRole("button", { name: `Workspace: ${name}` }).waitFor();
   await one.waitForURL(/[?&]ws=/);

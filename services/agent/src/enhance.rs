@@ -42,15 +42,23 @@ pub async fn enhance(
         .map(|entry| entry.path)
         .take(MOST_PATHS)
         .collect();
-    let files = if files.is_empty() { "none".to_owned() } else { files.join("\n") };
-    let text = format!(
-        "# Files in the workspace\n<data>\n{}\n</data>\n\n# Task ({kind})\n{}\n\nWrite the task anew.",
-        files.replace("</data", "< /data"),
-        asked.prompt
-    );
+    let asked_for = |kind: &str, files: &str, task: &str| format!("Files: {}\nTask ({kind}): {task}", files);
+    let files = if files.is_empty() { "none".to_owned() } else { files.join(", ") };
     let told = |role: MessageRole, content: String| ChatMessage { role: role.into(), content };
+    // An example shows a small model what is meant.
+    let messages = vec![
+        told(MessageRole::System, agent.system_prompt),
+        told(MessageRole::User, asked_for("fix", "parser.py, test_parser.py", "last line gets lost, fix")),
+        told(
+            MessageRole::Assistant,
+            "parser.py loses the last line of its input. Find the cause and mend it there. It is done when \
+             test_parser.py has a test for an input without a line end, and all tests pass."
+                .to_owned(),
+        ),
+        told(MessageRole::User, asked_for(kind, &files, &asked.prompt)),
+    ];
     let request = ChatRequest {
-        messages: vec![told(MessageRole::System, agent.system_prompt), told(MessageRole::User, text)],
+        messages,
         model: if asked.model.is_empty() { agent.model } else { asked.model },
         max_tokens: agent.max_tokens,
         temperature: Some(agent.temperature),

@@ -78,10 +78,11 @@ export function TaskComposer({ onGiven }: { onGiven: (taskId: string) => void })
           <Select quiet label={m.task_policy()} value={String(policy)} onChange={(value) => useTaskDraft.setState({ policy: Number(value) as TaskPolicy })} options={choice(policies)} />
           <Select quiet label={m.task_most_steps()} value={String(maxSteps)} onChange={(value) => useTaskDraft.setState({ maxSteps: Number(value) })} options={steps.map((count) => ({ value: String(count), label: m.task_up_to_steps({ count }) }))} />
           {others.length > 0 && <Button small tone="quiet" icon={Paperclip} onClick={() => useTaskDraft.setState({ paths: [...paths, ...others].slice(0, MOST_PATHS) })}>{m.task_open_files({ count: others.length, shown: number(others.length) })}</Button>}
-          <span className="flex-1" />
-          <ContextButton onShown={setContext} onFault={setFault} />
-          <EnhanceButton onWorded={setWorded} onFault={setFault} />
-          <Button tone="primary" icon={Hammer} busy={busy} disabled={prompt.trim() === ""} onClick={() => void give()}>{m.task_give()}</Button>
+          <span className="ml-auto flex items-center gap-1.5">
+            <ContextButton onShown={setContext} onFault={setFault} />
+            <EnhanceButton onWorded={setWorded} onFault={setFault} />
+            <Button tone="primary" icon={Hammer} busy={busy} disabled={prompt.trim() === ""} onClick={() => void give()}>{m.task_give()}</Button>
+          </span>
         </div>
       </div>
     </div>

@@ -93,7 +93,7 @@ function HandOver({ from, to, text }: { from: string; to: string; text: string }
   return (
     <div className="my-2 rounded-ctl bg-hover px-3 py-2">
       <p className="flex items-center gap-1.5 text-xs font-medium text-fg-2">{from}<ArrowRight size={14} aria-label={m.task_hands_over()} />{to}</p>
-      {text && <p className="mt-0.5 max-h-40 overflow-auto text-sm break-words whitespace-pre-wrap text-fg">{text}</p>}
+      {text && <p tabIndex={0} role="group" aria-label={m.task_told({ from, to })} className="mt-0.5 max-h-40 overflow-auto text-sm break-words whitespace-pre-wrap text-fg">{text}</p>}
     </div>
   );
 }

@@ -1,6 +1,6 @@
 // What differs between a snapshot and the workspace as it is: the files, and the chosen one side by side.
 import { useQuery } from "@connectrpc/connect-query";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { explain } from "../../api/errors";
 import { DiffKind, SnapshotService, type FileDiff, type Snapshot } from "../../gen/devstudio/sandbox/v1/snapshot_pb";
 import { number } from "../../lib/format";
@@ -13,12 +13,26 @@ import { FaultLine } from "../../ui/fault";
 import { Waiting } from "../../ui/tag";
 import { FileDiffView } from "./file-diff";
 import { LineCounts } from "./line-counts";
+import { nameOf } from "./rows";
+import { restore } from "./snapshot-actions";
 
 export function SnapshotDiff({ snapshot, name, onClose, onRestore }: { snapshot: Snapshot; name: string; onClose: () => void; onRestore: () => void }) {
   const diff = useQuery(SnapshotService.method.diffSnapshots, { workspaceId: here(), fromSnapshotId: snapshot.snapshotId }, { staleTime: 0 });
   const [chosen, setChosen] = useState<string | null>(null);
   const files = diff.data?.files ?? [];
-  const path = chosen ?? files[0]?.path ?? null;
+  // What is shown stays, also when all of it was put back and the list no longer has it: a decision can be undone.
+  const first = files[0]?.path ?? null;
+  useEffect(() => { if (chosen === null && first !== null) setChosen(first); }, [chosen, first]);
+  const path = chosen ?? first;
+  // What came or went as a whole has no places to decide about.
+  const whole = files.some((file) => file.path === path && file.kind !== DiffKind.CHANGED);
+  const takeBack = async (taken: string) => {
+    // Nothing differs any more; the way to undo it stands below.
+    if (!(await restore(snapshot.snapshotId, [taken]))) return;
+    const next = files.find((file) => file.path !== taken);
+    if (next) setChosen(next.path);
+    else onClose();
+  };
   return (
     <Dialog open wide="full" onClose={onClose} title={m.snapshot_diff_title({ name })} {...(diff.data ? { about: m.files_differ({ count: files.length, shown: number(files.length) }) } : {})}>
       {diff.isPending && <Waiting rows={4} height={32} label={m.loading()} />}
@@ -38,6 +52,7 @@ export function SnapshotDiff({ snapshot, name, onClose, onRestore }: { snapshot:
       )}
       {path && <FileDiffView key={path} path={path} snapshotId={snapshot.snapshotId} onLeave={onClose} />}
       <DialogFoot>
+        {path && whole && <Button className="mr-auto" onClick={() => void takeBack(path)}>{m.diff_take_back({ name: nameOf(path) })}</Button>}
         <Button onClick={onClose}>{m.close()}</Button>
         {files.length > 0 && <Button tone="primary" onClick={onRestore}>{m.restore()}</Button>}
       </DialogFoot>
