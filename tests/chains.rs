@@ -37,9 +37,13 @@ async fn stages_pass_their_pieces_on_and_the_last_message_has_the_result() {
         {"each": {"limit": 2, "stage": {"name": "shout", "exec": {"runtime": "python", "code": SHOUT}}}},
         {"join": {"separator": " and "}},
         {"template": {"text": "Hello {{input}}!"}},
+        {"write": {"path": "hello.txt"}},
     ]));
     let all = messages(&dev, json!({"chain": chain, "input": "", "workspaceId": ""})).await;
     let last = all.last().unwrap();
+    assert_eq!(dev.call("fs.read", json!({"path": "hello.txt"})).await.ok()["text"], "Hello ADA and CY!");
+    let locks = dev.call("fs.locks", json!({})).await.ok();
+    assert_eq!(locks["locks"].as_array().map_or(0, Vec::len), 0, "{locks:#}");
     assert_eq!(last["result"]["text"], "Hello ADA and CY!", "{all:#?}");
     assert_eq!(last["result"]["tokens"], 0);
     let frames: Vec<&Value> =
@@ -52,7 +56,7 @@ async fn stages_pass_their_pieces_on_and_the_last_message_has_the_result() {
             && of("sequence/each.2/shout") < of("sequence/join")
     );
     let finals: Vec<&&Value> = frames.iter().filter(|frame| frame["final"] == true).collect();
-    assert_eq!((finals.len(), &finals[0]["path"]), (1, &json!("sequence/template")));
+    assert_eq!((finals.len(), &finals[0]["path"]), (1, &json!("sequence/write")));
     // Without an Accept for streams the last message is the answer.
     let short = json!({"stage": {"template": {"text": "Hello {{input}}"}}});
     let answer = dev.call("chain.run", json!({"chain": short, "input": "you"})).await.ok();

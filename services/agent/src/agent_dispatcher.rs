@@ -14,6 +14,7 @@ use crate::{
     peers::Peers,
     store::{NewTask, Store},
     task::{Task, kind_word, policy_word},
+    work::actor,
 };
 
 /// The agent that makes plans.
@@ -132,7 +133,14 @@ impl Dispatcher {
 
     /// Cancels a person's task.
     pub async fn cancel(&self, person: &Identity, task_id: Uuid) -> Result<(), Error> {
-        self.store.cancel(person.user_id, task_id, self.clock.now()).await.map(drop)
+        let task = self.store.cancel(person.user_id, task_id, self.clock.now()).await?;
+        // One that was given back by a process that stopped may have locks still; where a worker has it, that sees to them.
+        if task.state != "RUNNING"
+            && let Err(fault) = self.peers.unlock_all(&actor(&task, &task.agent_id)).await
+        {
+            tracing::warn!(%fault, "locks of a cancelled task could not be released");
+        }
+        Ok(())
     }
 
     /// Writes down what a person decided.

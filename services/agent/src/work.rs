@@ -470,16 +470,18 @@ impl<'a> Work<'a> {
         let (peers, actor) = (&self.worker.peers, self.actor());
         let entries =
             if matches!(act, Act::DeletePath(_)) { peers.entries(&actor).await? } else { Vec::new() };
-        let reason = policy::asks(self.task.policy(), act, act::deletes(act, &entries));
+        let deleted = act::deletes(act, &entries);
+        let reason = policy::asks(self.task.policy(), act, deleted);
         if let Some(reason) = reason {
             // An approval is of this action on this workspace, and of nothing else.
             let tree = peers.snapshot(&actor, "before an approval").await?.tree_sha256;
             let approval_id = hex::encode(Sha256::digest(format!("{}:{tree}", action::hash(&action))));
             if step.decided.as_ref().is_none_or(|said| said.approval_id != approval_id) {
                 let diff = act::preview(peers, &actor, act).await?;
-                return self
-                    .ask(approval_id, Pending { action: Some(action), diff, reason, ..Pending::default() })
-                    .await;
+                let deleted_files = i32::try_from(deleted).unwrap_or(i32::MAX);
+                let pending =
+                    Pending { action: Some(action), diff, reason, deleted_files, ..Pending::default() };
+                return self.ask(approval_id, pending).await;
             }
         }
         if action::writes(act) || matches!(act, Act::RunExec(_)) {

@@ -34,9 +34,9 @@ export function Meter({ share, label, tone, className }: { share: number; label:
   );
 }
 
-/** A person in two letters. */
-export function Avatar({ name, square, large }: { name: string; square?: boolean; large?: boolean }) {
-  const letters = name.replace(/@.*/, "").split(/[\s._-]+/).filter(Boolean).slice(0, 2).map((p) => p[0]).join("").toUpperCase();
+/** A person or an agent in two letters: the given ones, else those of the name. */
+export function Avatar({ name, letters: given = "", square, large }: { name: string; letters?: string; square?: boolean; large?: boolean }) {
+  const letters = given || name.replace(/@.*/, "").split(/[\s._-]+/).filter(Boolean).slice(0, 2).map((p) => p[0]).join("").toUpperCase();
   return (
     <span aria-hidden className={cx("font-code inline-flex shrink-0 items-center justify-center border-[1.5px] font-semibold text-fg", large ? "size-9 text-sm" : "size-7 text-2xs", square ? "rounded-ctl border-c1 bg-accent-soft" : "rounded-full border-line-strong bg-hover")}>
       {letters || "?"}

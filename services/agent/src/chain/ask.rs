@@ -146,6 +146,10 @@ impl Leaves for One {
         Box::pin(async { Err(Fault::internal("a question runs no program")) })
     }
 
+    fn write<'a>(&'a self, _: &'a str, _: String) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async { Err(Fault::internal("a question writes no file")) })
+    }
+
     fn read(&self, _: String) -> BoxFuture<'_, Result<String, Fault>> {
         Box::pin(async { Err(Fault::internal("a question reads no file")) })
     }

@@ -28,6 +28,8 @@ pub trait Leaves: Send + Sync {
     fn llm<'a>(&'a self, stage: &'a LlmStage, input: String) -> BoxStream<'a, Result<Piece, Fault>>;
     /// What a program writes.
     fn exec<'a>(&'a self, stage: &'a ExecStage, input: String) -> BoxFuture<'a, Result<String, Fault>>;
+    /// Writes a text to a file.
+    fn write<'a>(&'a self, path: &'a str, text: String) -> BoxFuture<'a, Result<(), Fault>>;
     /// The text of a file.
     fn read<'a>(&'a self, path: String) -> BoxFuture<'a, Result<String, Fault>>;
     /// What a leaf of this run gave before, where it came to its end.
@@ -51,6 +53,8 @@ pub enum Work {
     Exec(ExecStage),
     /// Reads a file; the one that the input names, where empty.
     Read(String),
+    /// Writes a file, and passes on what it wrote.
+    Write(String),
 }
 
 /// A leaf.
@@ -115,6 +119,10 @@ impl Leaf {
             Work::Exec(stage) => {
                 let work = ctx.leaves.exec(stage, input).instrument(span(&stage.engine, ""));
                 futures::stream::once(async move { whole(work.await) }).boxed()
+            }
+            Work::Write(path) => {
+                let work = ctx.leaves.write(path, input.clone()).instrument(span("fs", ""));
+                futures::stream::once(async move { whole(work.await.map(|()| input)) }).boxed()
             }
             Work::Read(path) => {
                 let path = if path.is_empty() { input.trim().to_owned() } else { path.clone() };

@@ -26,6 +26,9 @@ impl Leaves for Nothing {
     fn exec<'a>(&'a self, _: &'a ExecStage, _: String) -> BoxFuture<'a, Result<String, Fault>> {
         Box::pin(async { Ok(String::new()) })
     }
+    fn write<'a>(&'a self, _: &'a str, _: String) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async { Ok(()) })
+    }
     fn read(&self, _: String) -> BoxFuture<'_, Result<String, Fault>> {
         Box::pin(async { Ok(String::new()) })
     }

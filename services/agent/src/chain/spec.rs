@@ -115,6 +115,7 @@ impl Maker {
             Stage::Llm(llm) => (leaf(Work::Llm(llm.clone())), Text, Text),
             Stage::Exec(exec) => (leaf(Work::Exec(exec.clone())), Text, Text),
             Stage::Read(read) => (leaf(Work::Read(read.path.clone())), Text, Text),
+            Stage::Write(write) => (leaf(Work::Write(write.path.clone())), Text, Text),
             Stage::Template(template) => {
                 let text = template.text.clone();
                 (pure(&at, move |value: Value| Value::Text(filled(&text, &value.text()))), Text, Text)
@@ -249,6 +250,7 @@ fn usual(stage: &Stage) -> &'static str {
         Stage::Llm(_) => "llm",
         Stage::Exec(_) => "exec",
         Stage::Read(_) => "read",
+        Stage::Write(_) => "write",
         Stage::Template(_) => "template",
         Stage::Split(_) => "split",
         Stage::Join(_) => "join",

@@ -30,7 +30,7 @@ export default function Agents() {
         {agents.data.agents.map((agent) => (
           <Card key={agent.agentId} title={agent.name} aside={<Button small icon={Pencil} aria-label={m.agent_edit({ name: agent.name })} onClick={() => setEdited(agent)}>{m.agent_change()}</Button>}>
             <div className="flex gap-3 p-4">
-              <Avatar name={agent.name} square />
+              <Avatar name={agent.name} letters={agent.avatar} square />
               <div className="flex min-w-0 flex-col gap-2">
                 <p className="text-sm text-fg">{agent.description}</p>
                 {agent.tools.length > 0 && <p className="flex flex-wrap gap-1">{agent.tools.map((tool) => <Tag key={tool}>{tool}</Tag>)}</p>}
@@ -60,14 +60,15 @@ function Edit({ agent, onClose }: { agent: Agent; onClose: () => void }) {
     event.preventDefault();
     const data = new FormData(event.currentTarget);
     const text = (name: string) => String(data.get(name) ?? "").trim();
-    change.mutate({ agent: { agentId: agent.agentId, name: text("name"), description: text("description"), avatar: agent.avatar, systemPrompt: text("prompt"), tools: tools.filter((tool) => data.get(tool) !== null), model: text("model"), temperature, maxTokens, version: agent.version } });
+    change.mutate({ agent: { agentId: agent.agentId, name: text("name"), description: text("description"), avatar: text("avatar"), systemPrompt: text("prompt"), tools: tools.filter((tool) => data.get(tool) !== null), model: text("model"), temperature, maxTokens, version: agent.version } });
   };
   return (
     <Dialog open wide onClose={onClose} title={m.agent_edit({ name: agent.name })} about={m.agent_edit_about()}>
       <form onSubmit={submit} autoComplete="off" className="flex min-h-0 flex-col">
         <DialogBody className="flex flex-col gap-3">
-          <div className="grid gap-3 tab:grid-cols-2">
+          <div className="grid gap-3 tab:grid-cols-[2fr_1fr_2fr]">
             <Field label={m.name()}>{(p) => <Input {...p} name="name" required maxLength={80} defaultValue={agent.name} autoFocus />}</Field>
+            <Field label={m.agent_avatar()} hint={m.agent_avatar_hint()}>{(p) => <Input {...p} name="avatar" maxLength={3} defaultValue={agent.avatar} />}</Field>
             <Field label={m.model()} hint={m.agent_model_hint()}>{(p) => <Input {...p} name="model" maxLength={200} defaultValue={agent.model} />}</Field>
           </div>
           <Field label={m.agent_description()}>{(p) => <Input {...p} name="description" maxLength={300} defaultValue={agent.description} />}</Field>

@@ -12,7 +12,7 @@ import { actionLine, pathOf, reasonWord } from "./task-words";
 
 type Step = Extract<Item, { kind: "step" }>;
 
-export function TaskStep({ step, name }: { step: Step; name: string }) {
+export function TaskStep({ step, name, letters }: { step: Step; name: string; letters: string }) {
   const { chosen, done, said } = step;
   const act = chosen.action?.act;
   const path = pathOf(chosen.action);
@@ -20,7 +20,7 @@ export function TaskStep({ step, name }: { step: Step; name: string }) {
   const refused = done !== undefined && (!done.ok || (act?.case === "finish" && !act.value.success));
   return (
     <article aria-label={m.task_step({ number: chosen.step, name })} className="flex gap-3 py-3">
-      <Avatar name={name} square />
+      <Avatar name={name} letters={letters} square />
       <div className="flex min-w-0 flex-1 flex-col gap-1.5">
         <div className="flex flex-wrap items-baseline gap-x-2">
           <span className="text-sm font-semibold text-fg">{name}</span>

@@ -32,7 +32,9 @@ export function TaskView({ taskId }: { taskId: string }) {
   const scroller = useRef<HTMLDivElement>(null);
   const held = useRef(true);
   const names = useQuery(AgentService.method.listAgents, {});
-  const nameOf = (id: string) => names.data?.agents.find((agent) => agent.agentId === id)?.name ?? id;
+  const agentOf = (id: string) => names.data?.agents.find((agent) => agent.agentId === id);
+  const nameOf = (id: string) => agentOf(id)?.name ?? id;
+  const lettersOf = (id: string) => agentOf(id)?.avatar ?? "";
   useLayoutEffect(() => { if (held.current) scroller.current?.scrollTo({ top: scroller.current.scrollHeight }); }, [timeline]);
   const { task, items, live } = timeline;
   if (fault) return <FaultPane fault={fault} />;
@@ -62,11 +64,11 @@ export function TaskView({ taskId }: { taskId: string }) {
             </section>
           )}
           {items.map((item) => item.kind === "step"
-            ? <TaskStep key={String(item.seq)} step={item} name={nameOf(item.agentId)} />
+            ? <TaskStep key={String(item.seq)} step={item} name={nameOf(item.agentId)} letters={lettersOf(item.agentId)} />
             : item.kind === "handoff"
               ? <HandOver key={String(item.seq)} from={nameOf(item.from)} to={nameOf(item.to)} text={item.text} />
               : <p key={String(item.seq)} className="py-2 text-sm text-fg-2">{m.task_you_said()} <span className="text-fg">{item.text}</span></p>)}
-          {live && <Live live={live} name={nameOf(live.agentId)} />}
+          {live && <Live live={live} name={nameOf(live.agentId)} letters={lettersOf(live.agentId)} />}
           {task.pending && task.state === TaskState.WAITING && <TaskWaiting key={`${task.pending.approvalId}${task.pending.question}`} task={task} pending={task.pending} />}
           {hasEnded(task.state) && <End task={task} />}
         </div>
@@ -98,11 +100,11 @@ function HandOver({ from, to, text }: { from: string; to: string; text: string }
   );
 }
 
-function Live({ live, name }: { live: NonNullable<Timeline["live"]>; name: string }) {
+function Live({ live, name, letters }: { live: NonNullable<Timeline["live"]>; name: string; letters: string }) {
   const phase = live.phase === "planning" ? m.task_plans({ name }) : m.task_decides({ name });
   return (
     <div className="flex gap-3 py-3">
-      <Avatar name={name} square />
+      <Avatar name={name} letters={letters} square />
       <div className="min-w-0 flex-1">
         <p className="nums text-xs text-live">{phase} · {m.tokens_count({ count: live.tokens, shown: number(live.tokens) })}</p>
         <pre className="font-code text-code mt-1 max-h-32 overflow-hidden whitespace-pre-wrap break-words text-fg-3">{live.text}<span aria-hidden className="caret" /></pre>

@@ -4,7 +4,7 @@ import { useState } from "react";
 import { agents } from "../../api/agents";
 import { explain, type Fault } from "../../api/errors";
 import { TaskPolicy, type Pending, type Task } from "../../gen/devstudio/agent/v1/agent_pb";
-import { clock } from "../../lib/format";
+import { clock, number } from "../../lib/format";
 import { m } from "../../paraglide/messages";
 import { Button } from "../../ui/button";
 import { FaultLine } from "../../ui/fault";
@@ -34,7 +34,7 @@ export function TaskWaiting({ task, pending }: { task: Task; pending: Pending })
   return (
     <section aria-label={m.task_waits()} className="my-3 flex flex-col gap-2.5 rounded-card border border-warn bg-raised p-3">
       <h3 className="text-base font-semibold text-fg">{asks ? m.task_asks() : pending.action ? m.task_may_it({ what: actionLine(pending.action) }) : m.task_may_plan()}</h3>
-      {asks ? <p className="text-base break-words whitespace-pre-wrap text-fg">{pending.question}</p> : <p className="text-sm text-fg-2">{task.policy === TaskPolicy.ASK ? m.task_reason_ask() : m.task_reason({ reason: pending.reason })}</p>}
+      {asks ? <p className="text-base break-words whitespace-pre-wrap text-fg">{pending.question}</p> : <p className="text-sm text-fg-2">{task.policy === TaskPolicy.ASK ? m.task_reason_ask() : pending.deletedFiles > 0 ? m.task_reason_deletes({ count: pending.deletedFiles, shown: number(pending.deletedFiles) }) : m.task_reason({ reason: pending.reason })}</p>}
       {!asks && !pending.action && <ol className="list-decimal pl-5 text-sm text-fg">{task.plan.map((step) => <li key={step}>{step}</li>)}</ol>}
       {pending.diff && <Patch path={pathOf(pending.action)} diff={pending.diff} />}
       {pending.action?.act.case === "runExec" && <pre tabIndex={0} aria-label={m.task_program()} className="font-code text-code max-h-60 overflow-auto rounded-ctl border border-line bg-editor p-2 whitespace-pre-wrap text-fg">{pending.action.act.value.code}</pre>}

@@ -84,7 +84,7 @@ export function PlanView({ planId, plan }: { planId: string; plan: PreviewPlanRe
       <ul aria-label={m.setup_files()} className="flex flex-col gap-2">
         {plan.changes.map((change) => (
           <li key={change.path} className="flex min-w-0 items-start gap-2.5">
-            {planned && <input type="checkbox" checked={!left.includes(change.path)} disabled={busy !== ""} aria-label={m.setup_take({ path: change.path })} onChange={(event) => setLeft(event.target.checked ? left.filter((path) => path !== change.path) : [...left, change.path])} className="mt-2 size-4 shrink-0 accent-(--accent) max-tab:mt-3" />}
+            {planned && <input type="checkbox" checked={!left.includes(change.path)} disabled={busy !== ""} aria-label={m.setup_take({ path: change.path })} onChange={(event) => setLeft(event.target.checked ? left.filter((path) => path !== change.path) : [...left, change.path])} className="mt-2 size-4 shrink-0 accent-(--color-accent) max-tab:mt-3" />}
             <div className="min-w-0 flex-1">
               {change.diff ? <Patch path={change.path} diff={change.diff} open={planned} /> : <p className="font-code rounded-ctl border border-line bg-editor px-2 py-1.5 text-xs text-fg">{change.path} <span className="text-fg-3">· {m.setup_same()}</span></p>}
               {change.reason && <p className="mt-1 px-2 text-xs break-words text-fg-3">{change.reason}</p>}

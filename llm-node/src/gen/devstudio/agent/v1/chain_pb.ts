@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file devstudio/agent/v1/chain.proto.
  */
 export const file_devstudio_agent_v1_chain: GenFile = /*@__PURE__*/
-  fileDesc("Ch5kZXZzdHVkaW8vYWdlbnQvdjEvY2hhaW4ucHJvdG8SEmRldnN0dWRpby5hZ2VudC52MSJuCglDaGFpblNwZWMSNQoFc3RhZ2UYASABKAsyHi5kZXZzdHVkaW8uYWdlbnQudjEuQ2hhaW5TdGFnZUIGkrUYAggBEioKCm1heF90b2tlbnMYAiABKAVCFpK1GBIhAAAAAAAAAAApAAAAANASY0Ei6wUKCkNoYWluU3RhZ2USFgoEbmFtZRgBIAEoCUIIkrUYBBg8OAQSKwoDbGxtGAIgASgLMhwuZGV2c3R1ZGlvLmFnZW50LnYxLkxsbVN0YWdlSAASLQoEZXhlYxgDIAEoCzIdLmRldnN0dWRpby5hZ2VudC52MS5FeGVjU3RhZ2VIABItCgRyZWFkGAQgASgLMh0uZGV2c3R1ZGlvLmFnZW50LnYxLlJlYWRTdGFnZUgAEjUKCHRlbXBsYXRlGAUgASgLMiEuZGV2c3R1ZGlvLmFnZW50LnYxLlRlbXBsYXRlU3RhZ2VIABIvCgVzcGxpdBgGIAEoCzIeLmRldnN0dWRpby5hZ2VudC52MS5TcGxpdFN0YWdlSAASLQoEam9pbhgHIAEoCzIdLmRldnN0dWRpby5hZ2VudC52MS5Kb2luU3RhZ2VIABIxCgZmaWx0ZXIYCCABKAsyHy5kZXZzdHVkaW8uYWdlbnQudjEuRmlsdGVyU3RhZ2VIABI1CghzZXF1ZW5jZRgJIAEoCzIhLmRldnN0dWRpby5hZ2VudC52MS5TZXF1ZW5jZVN0YWdlSAASMQoGZ2F0aGVyGAogASgLMh8uZGV2c3R1ZGlvLmFnZW50LnYxLkdhdGhlclN0YWdlSAASLQoEZWFjaBgLIAEoCzIdLmRldnN0dWRpby5hZ2VudC52MS5FYWNoU3RhZ2VIABIvCgVyZXRyeRgMIAEoCzIeLmRldnN0dWRpby5hZ2VudC52MS5SZXRyeVN0YWdlSAASNQoIZmFsbGJhY2sYDSABKAsyIS5kZXZzdHVkaW8uYWdlbnQudjEuRmFsbGJhY2tTdGFnZUgAEjMKB3RpbWVvdXQYDiABKAsyIC5kZXZzdHVkaW8uYWdlbnQudjEuVGltZW91dFN0YWdlSAASMQoGYnVkZ2V0GA8gASgLMh8uZGV2c3R1ZGlvLmFnZW50LnYxLkJ1ZGdldFN0YWdlSABCBwoFc3RhZ2UikgIKCExsbVN0YWdlEhgKBnByb21wdBgBIAEoCUIIkrUYBBiAgAQSGAoGc3lzdGVtGAIgASgJQgiStRgEGICABBIWCgVtb2RlbBgDIAEoCUIHkrUYAxjIARIqCgptYXhfdG9rZW5zGAQgASgFQhaStRgSIQAAAAAAAAAAKQAAAAAAAPBAEjAKC3RlbXBlcmF0dXJlGAUgASgCQhaStRgSIQAAAAAAAAAAKQAAAAAAAABASACIAQESIAoEc2VlZBgGIAEoBUINkrUYCSEAAAAAAAAAAEgBiAEBEiEKD3Jlc3BvbnNlX3NjaGVtYRgHIAEoCUIIkrUYBBiAgARCDgoMX3RlbXBlcmF0dXJlQgcKBV9zZWVkIoIBCglFeGVjU3RhZ2USFgoGZW5naW5lGAEgASgJQgaStRgCGCASFwoHcnVudGltZRgCIAEoCUIGkrUYAhggEhgKBGNvZGUYAyABKAlCCpK1GAYIARiAgAQSKgoKdGltZW91dF9tcxgEIAEoBUIWkrUYEiEAAAAAAAAAACkAAAAAgE8iQSIiCglSZWFkU3RhZ2USFQoEcGF0aBgBIAEoCUIHkrUYAxiACCIpCg1UZW1wbGF0ZVN0YWdlEhgKBHRleHQYASABKAlCCpK1GAYIARiAgAQiJwoKU3BsaXRTdGFnZRIZCglzZXBhcmF0b3IYASABKAlCBpK1GAIYZCImCglKb2luU3RhZ2USGQoJc2VwYXJhdG9yGAEgASgJQgaStRgCGGQiNQoLRmlsdGVyU3RhZ2USGQoIY29udGFpbnMYASABKAlCB5K1GAMY6AcSCwoDbm90GAIgASgIIkkKDVNlcXVlbmNlU3RhZ2USOAoGc3RhZ2VzGAEgAygLMh4uZGV2c3R1ZGlvLmFnZW50LnYxLkNoYWluU3RhZ2VCCJK1GAQIATAyIm4KC0dhdGhlclN0YWdlEjgKBnN0YWdlcxgBIAMoCzIeLmRldnN0dWRpby5hZ2VudC52MS5DaGFpblN0YWdlQgiStRgECAEwMhIlCgVsaW1pdBgCIAEoBUIWkrUYEiEAAAAAAAAAACkAAAAAAABJQCJpCglFYWNoU3RhZ2USNQoFc3RhZ2UYASABKAsyHi5kZXZzdHVkaW8uYWdlbnQudjEuQ2hhaW5TdGFnZUIGkrUYAggBEiUKBWxpbWl0GAIgASgFQhaStRgSIQAAAAAAAAAAKQAAAAAAAElAIpcBCgpSZXRyeVN0YWdlEjUKBXN0YWdlGAEgASgLMh4uZGV2c3R1ZGlvLmFnZW50LnYxLkNoYWluU3RhZ2VCBpK1GAIIARIoCghhdHRlbXB0cxgCIAEoBUIWkrUYEiEAAAAAAAAAACkAAAAAAAA0QBIoCghwYXVzZV9tcxgDIAEoBUIWkrUYEiEAAAAAAAAAACkAAAAAAEztQCJeCg1GYWxsYmFja1N0YWdlEjUKBXN0YWdlGAEgASgLMh4uZGV2c3R1ZGlvLmFnZW50LnYxLkNoYWluU3RhZ2VCBpK1GAIIARIWCgR0ZXh0GAIgASgJQgiStRgEGICABCJzCgxUaW1lb3V0U3RhZ2USNQoFc3RhZ2UYASABKAsyHi5kZXZzdHVkaW8uYWdlbnQudjEuQ2hhaW5TdGFnZUIGkrUYAggBEiwKCnRpbWVvdXRfbXMYAiABKAVCGJK1GBQIASEAAAAAAADwPykAAAAAQHdLQSJyCgtCdWRnZXRTdGFnZRI1CgVzdGFnZRgBIAEoCzIeLmRldnN0dWRpby5hZ2VudC52MS5DaGFpblN0YWdlQgaStRgCCAESLAoKbWF4X3Rva2VucxgCIAEoBUIYkrUYFAgBIQAAAAAAAPA/KQAAAADQEmNBIn4KD1J1bkNoYWluUmVxdWVzdBI0CgVjaGFpbhgBIAEoCzIdLmRldnN0dWRpby5hZ2VudC52MS5DaGFpblNwZWNCBpK1GAIIARIXCgVpbnB1dBgCIAEoCUIIkrUYBBiAgCASHAoMd29ya3NwYWNlX2lkGAMgASgJQgaStRgCOAIiZgoKQ2hhaW5GcmFtZRILCgNzZXEYASABKAMSDAoEcGF0aBgCIAEoCRINCgVmaW5hbBgDIAEoCBIMCgR0ZXh0GAQgASgJEg4KBnRva2VucxgFIAEoBRIQCghyZXBsYXllZBgGIAEoCCJmCgtDaGFpblJlc3VsdBIMCgR0ZXh0GAEgASgJEgwKBGxpc3QYAiADKAkSKwoEdHlwZRgDIAEoDjIdLmRldnN0dWRpby5hZ2VudC52MS5DaGFpblR5cGUSDgoGdG9rZW5zGAQgASgFIqEBChBSdW5DaGFpblJlc3BvbnNlEg4KBnJ1bl9pZBgBIAEoCRIyCgVmcmFtZRgCIAEoCzIeLmRldnN0dWRpby5hZ2VudC52MS5DaGFpbkZyYW1lSACIAQESNAoGcmVzdWx0GAMgASgLMh8uZGV2c3R1ZGlvLmFnZW50LnYxLkNoYWluUmVzdWx0SAGIAQFCCAoGX2ZyYW1lQgkKB19yZXN1bHQiLgoSUmVzdW1lQ2hhaW5SZXF1ZXN0EhgKBnJ1bl9pZBgBIAEoCUIIkrUYBAgBOAIipAEKE1Jlc3VtZUNoYWluUmVzcG9uc2USDgoGcnVuX2lkGAEgASgJEjIKBWZyYW1lGAIgASgLMh4uZGV2c3R1ZGlvLmFnZW50LnYxLkNoYWluRnJhbWVIAIgBARI0CgZyZXN1bHQYAyABKAsyHy5kZXZzdHVkaW8uYWdlbnQudjEuQ2hhaW5SZXN1bHRIAYgBAUIICgZfZnJhbWVCCQoHX3Jlc3VsdCJJChFDaGVja0NoYWluUmVxdWVzdBI0CgVjaGFpbhgBIAEoCzIdLmRldnN0dWRpby5hZ2VudC52MS5DaGFpblNwZWNCBpK1GAIIASJwChJDaGVja0NoYWluUmVzcG9uc2USLAoFdGFrZXMYASABKA4yHS5kZXZzdHVkaW8uYWdlbnQudjEuQ2hhaW5UeXBlEiwKBWdpdmVzGAIgASgOMh0uZGV2c3R1ZGlvLmFnZW50LnYxLkNoYWluVHlwZSIuChJHZXRDaGFpblJ1blJlcXVlc3QSGAoGcnVuX2lkGAEgASgJQgiStRgECAE4AiL2AgoIQ2hhaW5SdW4SDgoGcnVuX2lkGAEgASgJEiwKBWNoYWluGAIgASgLMh0uZGV2c3R1ZGlvLmFnZW50LnYxLkNoYWluU3BlYxINCgVpbnB1dBgDIAEoCRItCgVzdGF0ZRgEIAEoDjIeLmRldnN0dWRpby5hZ2VudC52MS5DaGFpblN0YXRlEg0KBWVycm9yGAUgASgJEjQKBnJlc3VsdBgGIAEoCzIfLmRldnN0dWRpby5hZ2VudC52MS5DaGFpblJlc3VsdEgAiAEBEi4KBmZyYW1lcxgHIAMoCzIeLmRldnN0dWRpby5hZ2VudC52MS5DaGFpbkZyYW1lEi4KCmNyZWF0ZWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKCGVuZGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgBiAEBQgkKB19yZXN1bHRCCwoJX2VuZGVkX2F0IkAKE0dldENoYWluUnVuUmVzcG9uc2USKQoDcnVuGAEgASgLMhwuZGV2c3R1ZGlvLmFnZW50LnYxLkNoYWluUnVuKlEKCUNoYWluVHlwZRIaChZDSEFJTl9UWVBFX1VOU1BFQ0lGSUVEEAASEwoPQ0hBSU5fVFlQRV9URVhUEAESEwoPQ0hBSU5fVFlQRV9MSVNUEAIqkAEKCkNoYWluU3RhdGUSGwoXQ0hBSU5fU1RBVEVfVU5TUEVDSUZJRUQQABIXChNDSEFJTl9TVEFURV9SVU5OSU5HEAESGQoVQ0hBSU5fU1RBVEVfU1VDQ0VFREVEEAISFgoSQ0hBSU5fU1RBVEVfRkFJTEVEEAMSGQoVQ0hBSU5fU1RBVEVfQ0FOQ0VMTEVEEAQy2wMKDENoYWluU2VydmljZRJsCghSdW5DaGFpbhIjLmRldnN0dWRpby5hZ2VudC52MS5SdW5DaGFpblJlcXVlc3QaJC5kZXZzdHVkaW8uYWdlbnQudjEuUnVuQ2hhaW5SZXNwb25zZSITirUYDwoJY2hhaW4ucnVuGAIgAjABEngKC1Jlc3VtZUNoYWluEiYuZGV2c3R1ZGlvLmFnZW50LnYxLlJlc3VtZUNoYWluUmVxdWVzdBonLmRldnN0dWRpby5hZ2VudC52MS5SZXN1bWVDaGFpblJlc3BvbnNlIhaKtRgSCgxjaGFpbi5yZXN1bWUYAiACMAEScAoKQ2hlY2tDaGFpbhIlLmRldnN0dWRpby5hZ2VudC52MS5DaGVja0NoYWluUmVxdWVzdBomLmRldnN0dWRpby5hZ2VudC52MS5DaGVja0NoYWluUmVzcG9uc2UiE4q1GA8KC2NoYWluLmNoZWNrGAIScQoLR2V0Q2hhaW5SdW4SJi5kZXZzdHVkaW8uYWdlbnQudjEuR2V0Q2hhaW5SdW5SZXF1ZXN0GicuZGV2c3R1ZGlvLmFnZW50LnYxLkdldENoYWluUnVuUmVzcG9uc2UiEYq1GA0KCWNoYWluLmdldBgCYgZwcm90bzM", [file_devstudio_options_v1_options, file_google_protobuf_timestamp]);
+  fileDesc("Ch5kZXZzdHVkaW8vYWdlbnQvdjEvY2hhaW4ucHJvdG8SEmRldnN0dWRpby5hZ2VudC52MSJuCglDaGFpblNwZWMSNQoFc3RhZ2UYASABKAsyHi5kZXZzdHVkaW8uYWdlbnQudjEuQ2hhaW5TdGFnZUIGkrUYAggBEioKCm1heF90b2tlbnMYAiABKAVCFpK1GBIhAAAAAAAAAAApAAAAANASY0EinAYKCkNoYWluU3RhZ2USFgoEbmFtZRgBIAEoCUIIkrUYBBg8OAQSKwoDbGxtGAIgASgLMhwuZGV2c3R1ZGlvLmFnZW50LnYxLkxsbVN0YWdlSAASLQoEZXhlYxgDIAEoCzIdLmRldnN0dWRpby5hZ2VudC52MS5FeGVjU3RhZ2VIABItCgRyZWFkGAQgASgLMh0uZGV2c3R1ZGlvLmFnZW50LnYxLlJlYWRTdGFnZUgAEjUKCHRlbXBsYXRlGAUgASgLMiEuZGV2c3R1ZGlvLmFnZW50LnYxLlRlbXBsYXRlU3RhZ2VIABIvCgVzcGxpdBgGIAEoCzIeLmRldnN0dWRpby5hZ2VudC52MS5TcGxpdFN0YWdlSAASLQoEam9pbhgHIAEoCzIdLmRldnN0dWRpby5hZ2VudC52MS5Kb2luU3RhZ2VIABIxCgZmaWx0ZXIYCCABKAsyHy5kZXZzdHVkaW8uYWdlbnQudjEuRmlsdGVyU3RhZ2VIABI1CghzZXF1ZW5jZRgJIAEoCzIhLmRldnN0dWRpby5hZ2VudC52MS5TZXF1ZW5jZVN0YWdlSAASMQoGZ2F0aGVyGAogASgLMh8uZGV2c3R1ZGlvLmFnZW50LnYxLkdhdGhlclN0YWdlSAASLQoEZWFjaBgLIAEoCzIdLmRldnN0dWRpby5hZ2VudC52MS5FYWNoU3RhZ2VIABIvCgVyZXRyeRgMIAEoCzIeLmRldnN0dWRpby5hZ2VudC52MS5SZXRyeVN0YWdlSAASNQoIZmFsbGJhY2sYDSABKAsyIS5kZXZzdHVkaW8uYWdlbnQudjEuRmFsbGJhY2tTdGFnZUgAEjMKB3RpbWVvdXQYDiABKAsyIC5kZXZzdHVkaW8uYWdlbnQudjEuVGltZW91dFN0YWdlSAASMQoGYnVkZ2V0GA8gASgLMh8uZGV2c3R1ZGlvLmFnZW50LnYxLkJ1ZGdldFN0YWdlSAASLwoFd3JpdGUYECABKAsyHi5kZXZzdHVkaW8uYWdlbnQudjEuV3JpdGVTdGFnZUgAQgcKBXN0YWdlIpICCghMbG1TdGFnZRIYCgZwcm9tcHQYASABKAlCCJK1GAQYgIAEEhgKBnN5c3RlbRgCIAEoCUIIkrUYBBiAgAQSFgoFbW9kZWwYAyABKAlCB5K1GAMYyAESKgoKbWF4X3Rva2VucxgEIAEoBUIWkrUYEiEAAAAAAAAAACkAAAAAAADwQBIwCgt0ZW1wZXJhdHVyZRgFIAEoAkIWkrUYEiEAAAAAAAAAACkAAAAAAAAAQEgAiAEBEiAKBHNlZWQYBiABKAVCDZK1GAkhAAAAAAAAAABIAYgBARIhCg9yZXNwb25zZV9zY2hlbWEYByABKAlCCJK1GAQYgIAEQg4KDF90ZW1wZXJhdHVyZUIHCgVfc2VlZCKCAQoJRXhlY1N0YWdlEhYKBmVuZ2luZRgBIAEoCUIGkrUYAhggEhcKB3J1bnRpbWUYAiABKAlCBpK1GAIYIBIYCgRjb2RlGAMgASgJQgqStRgGCAEYgIAEEioKCnRpbWVvdXRfbXMYBCABKAVCFpK1GBIhAAAAAAAAAAApAAAAAIBPIkEiIgoJUmVhZFN0YWdlEhUKBHBhdGgYASABKAlCB5K1GAMYgAgiJQoKV3JpdGVTdGFnZRIXCgRwYXRoGAEgASgJQgmStRgFCAEYgAgiKQoNVGVtcGxhdGVTdGFnZRIYCgR0ZXh0GAEgASgJQgqStRgGCAEYgIAEIicKClNwbGl0U3RhZ2USGQoJc2VwYXJhdG9yGAEgASgJQgaStRgCGGQiJgoJSm9pblN0YWdlEhkKCXNlcGFyYXRvchgBIAEoCUIGkrUYAhhkIjUKC0ZpbHRlclN0YWdlEhkKCGNvbnRhaW5zGAEgASgJQgeStRgDGOgHEgsKA25vdBgCIAEoCCJJCg1TZXF1ZW5jZVN0YWdlEjgKBnN0YWdlcxgBIAMoCzIeLmRldnN0dWRpby5hZ2VudC52MS5DaGFpblN0YWdlQgiStRgECAEwMiJuCgtHYXRoZXJTdGFnZRI4CgZzdGFnZXMYASADKAsyHi5kZXZzdHVkaW8uYWdlbnQudjEuQ2hhaW5TdGFnZUIIkrUYBAgBMDISJQoFbGltaXQYAiABKAVCFpK1GBIhAAAAAAAAAAApAAAAAAAASUAiaQoJRWFjaFN0YWdlEjUKBXN0YWdlGAEgASgLMh4uZGV2c3R1ZGlvLmFnZW50LnYxLkNoYWluU3RhZ2VCBpK1GAIIARIlCgVsaW1pdBgCIAEoBUIWkrUYEiEAAAAAAAAAACkAAAAAAABJQCKXAQoKUmV0cnlTdGFnZRI1CgVzdGFnZRgBIAEoCzIeLmRldnN0dWRpby5hZ2VudC52MS5DaGFpblN0YWdlQgaStRgCCAESKAoIYXR0ZW1wdHMYAiABKAVCFpK1GBIhAAAAAAAAAAApAAAAAAAANEASKAoIcGF1c2VfbXMYAyABKAVCFpK1GBIhAAAAAAAAAAApAAAAAABM7UAiXgoNRmFsbGJhY2tTdGFnZRI1CgVzdGFnZRgBIAEoCzIeLmRldnN0dWRpby5hZ2VudC52MS5DaGFpblN0YWdlQgaStRgCCAESFgoEdGV4dBgCIAEoCUIIkrUYBBiAgAQicwoMVGltZW91dFN0YWdlEjUKBXN0YWdlGAEgASgLMh4uZGV2c3R1ZGlvLmFnZW50LnYxLkNoYWluU3RhZ2VCBpK1GAIIARIsCgp0aW1lb3V0X21zGAIgASgFQhiStRgUCAEhAAAAAAAA8D8pAAAAAEB3S0EicgoLQnVkZ2V0U3RhZ2USNQoFc3RhZ2UYASABKAsyHi5kZXZzdHVkaW8uYWdlbnQudjEuQ2hhaW5TdGFnZUIGkrUYAggBEiwKCm1heF90b2tlbnMYAiABKAVCGJK1GBQIASEAAAAAAADwPykAAAAA0BJjQSJ+Cg9SdW5DaGFpblJlcXVlc3QSNAoFY2hhaW4YASABKAsyHS5kZXZzdHVkaW8uYWdlbnQudjEuQ2hhaW5TcGVjQgaStRgCCAESFwoFaW5wdXQYAiABKAlCCJK1GAQYgIAgEhwKDHdvcmtzcGFjZV9pZBgDIAEoCUIGkrUYAjgCImYKCkNoYWluRnJhbWUSCwoDc2VxGAEgASgDEgwKBHBhdGgYAiABKAkSDQoFZmluYWwYAyABKAgSDAoEdGV4dBgEIAEoCRIOCgZ0b2tlbnMYBSABKAUSEAoIcmVwbGF5ZWQYBiABKAgiZgoLQ2hhaW5SZXN1bHQSDAoEdGV4dBgBIAEoCRIMCgRsaXN0GAIgAygJEisKBHR5cGUYAyABKA4yHS5kZXZzdHVkaW8uYWdlbnQudjEuQ2hhaW5UeXBlEg4KBnRva2VucxgEIAEoBSKhAQoQUnVuQ2hhaW5SZXNwb25zZRIOCgZydW5faWQYASABKAkSMgoFZnJhbWUYAiABKAsyHi5kZXZzdHVkaW8uYWdlbnQudjEuQ2hhaW5GcmFtZUgAiAEBEjQKBnJlc3VsdBgDIAEoCzIfLmRldnN0dWRpby5hZ2VudC52MS5DaGFpblJlc3VsdEgBiAEBQggKBl9mcmFtZUIJCgdfcmVzdWx0Ii4KElJlc3VtZUNoYWluUmVxdWVzdBIYCgZydW5faWQYASABKAlCCJK1GAQIATgCIqQBChNSZXN1bWVDaGFpblJlc3BvbnNlEg4KBnJ1bl9pZBgBIAEoCRIyCgVmcmFtZRgCIAEoCzIeLmRldnN0dWRpby5hZ2VudC52MS5DaGFpbkZyYW1lSACIAQESNAoGcmVzdWx0GAMgASgLMh8uZGV2c3R1ZGlvLmFnZW50LnYxLkNoYWluUmVzdWx0SAGIAQFCCAoGX2ZyYW1lQgkKB19yZXN1bHQiSQoRQ2hlY2tDaGFpblJlcXVlc3QSNAoFY2hhaW4YASABKAsyHS5kZXZzdHVkaW8uYWdlbnQudjEuQ2hhaW5TcGVjQgaStRgCCAEicAoSQ2hlY2tDaGFpblJlc3BvbnNlEiwKBXRha2VzGAEgASgOMh0uZGV2c3R1ZGlvLmFnZW50LnYxLkNoYWluVHlwZRIsCgVnaXZlcxgCIAEoDjIdLmRldnN0dWRpby5hZ2VudC52MS5DaGFpblR5cGUiLgoSR2V0Q2hhaW5SdW5SZXF1ZXN0EhgKBnJ1bl9pZBgBIAEoCUIIkrUYBAgBOAIi9gIKCENoYWluUnVuEg4KBnJ1bl9pZBgBIAEoCRIsCgVjaGFpbhgCIAEoCzIdLmRldnN0dWRpby5hZ2VudC52MS5DaGFpblNwZWMSDQoFaW5wdXQYAyABKAkSLQoFc3RhdGUYBCABKA4yHi5kZXZzdHVkaW8uYWdlbnQudjEuQ2hhaW5TdGF0ZRINCgVlcnJvchgFIAEoCRI0CgZyZXN1bHQYBiABKAsyHy5kZXZzdHVkaW8uYWdlbnQudjEuQ2hhaW5SZXN1bHRIAIgBARIuCgZmcmFtZXMYByADKAsyHi5kZXZzdHVkaW8uYWdlbnQudjEuQ2hhaW5GcmFtZRIuCgpjcmVhdGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCghlbmRlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBIAYgBAUIJCgdfcmVzdWx0QgsKCV9lbmRlZF9hdCJAChNHZXRDaGFpblJ1blJlc3BvbnNlEikKA3J1bhgBIAEoCzIcLmRldnN0dWRpby5hZ2VudC52MS5DaGFpblJ1bipRCglDaGFpblR5cGUSGgoWQ0hBSU5fVFlQRV9VTlNQRUNJRklFRBAAEhMKD0NIQUlOX1RZUEVfVEVYVBABEhMKD0NIQUlOX1RZUEVfTElTVBACKpABCgpDaGFpblN0YXRlEhsKF0NIQUlOX1NUQVRFX1VOU1BFQ0lGSUVEEAASFwoTQ0hBSU5fU1RBVEVfUlVOTklORxABEhkKFUNIQUlOX1NUQVRFX1NVQ0NFRURFRBACEhYKEkNIQUlOX1NUQVRFX0ZBSUxFRBADEhkKFUNIQUlOX1NUQVRFX0NBTkNFTExFRBAEMtsDCgxDaGFpblNlcnZpY2USbAoIUnVuQ2hhaW4SIy5kZXZzdHVkaW8uYWdlbnQudjEuUnVuQ2hhaW5SZXF1ZXN0GiQuZGV2c3R1ZGlvLmFnZW50LnYxLlJ1bkNoYWluUmVzcG9uc2UiE4q1GA8KCWNoYWluLnJ1bhgCIAIwARJ4CgtSZXN1bWVDaGFpbhImLmRldnN0dWRpby5hZ2VudC52MS5SZXN1bWVDaGFpblJlcXVlc3QaJy5kZXZzdHVkaW8uYWdlbnQudjEuUmVzdW1lQ2hhaW5SZXNwb25zZSIWirUYEgoMY2hhaW4ucmVzdW1lGAIgAjABEnAKCkNoZWNrQ2hhaW4SJS5kZXZzdHVkaW8uYWdlbnQudjEuQ2hlY2tDaGFpblJlcXVlc3QaJi5kZXZzdHVkaW8uYWdlbnQudjEuQ2hlY2tDaGFpblJlc3BvbnNlIhOKtRgPCgtjaGFpbi5jaGVjaxgCEnEKC0dldENoYWluUnVuEiYuZGV2c3R1ZGlvLmFnZW50LnYxLkdldENoYWluUnVuUmVxdWVzdBonLmRldnN0dWRpby5hZ2VudC52MS5HZXRDaGFpblJ1blJlc3BvbnNlIhGKtRgNCgljaGFpbi5nZXQYAmIGcHJvdG8z", [file_devstudio_options_v1_options, file_google_protobuf_timestamp]);
 
 /**
  * A chain.
@@ -175,6 +175,14 @@ export type ChainStage = Message<"devstudio.agent.v1.ChainStage"> & {
      */
     value: BudgetStage;
     case: "budget";
+  } | {
+    /**
+     * Text to the same text: written to a file.
+     *
+     * @generated from field: devstudio.agent.v1.WriteStage write = 16;
+     */
+    value: WriteStage;
+    case: "write";
   } | { case: undefined; value?: undefined };
 };
 
@@ -313,6 +321,28 @@ export const ReadStageSchema: GenMessage<ReadStage> = /*@__PURE__*/
   messageDesc(file_devstudio_agent_v1_chain, 4);
 
 /**
+ * Writes what comes in to a file of the workspace, and passes it on. A file that another has locked fails with LOCK_HELD.
+ * A run that is taken up does not write again what it wrote.
+ *
+ * @generated from message devstudio.agent.v1.WriteStage
+ */
+export type WriteStage = Message<"devstudio.agent.v1.WriteStage"> & {
+  /**
+   * The file.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+};
+
+/**
+ * Describes the message devstudio.agent.v1.WriteStage.
+ * Use `create(WriteStageSchema)` to create a new message.
+ */
+export const WriteStageSchema: GenMessage<WriteStage> = /*@__PURE__*/
+  messageDesc(file_devstudio_agent_v1_chain, 5);
+
+/**
  * A text with what comes in, in place of {{input}}.
  *
  * @generated from message devstudio.agent.v1.TemplateStage
@@ -331,7 +361,7 @@ export type TemplateStage = Message<"devstudio.agent.v1.TemplateStage"> & {
  * Use `create(TemplateStageSchema)` to create a new message.
  */
 export const TemplateStageSchema: GenMessage<TemplateStage> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 5);
+  messageDesc(file_devstudio_agent_v1_chain, 6);
 
 /**
  * Cuts a text into its lines, or at a separator. Empty parts are left out.
@@ -352,7 +382,7 @@ export type SplitStage = Message<"devstudio.agent.v1.SplitStage"> & {
  * Use `create(SplitStageSchema)` to create a new message.
  */
 export const SplitStageSchema: GenMessage<SplitStage> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 6);
+  messageDesc(file_devstudio_agent_v1_chain, 7);
 
 /**
  * Puts texts together.
@@ -373,7 +403,7 @@ export type JoinStage = Message<"devstudio.agent.v1.JoinStage"> & {
  * Use `create(JoinStageSchema)` to create a new message.
  */
 export const JoinStageSchema: GenMessage<JoinStage> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 7);
+  messageDesc(file_devstudio_agent_v1_chain, 8);
 
 /**
  * Lets texts pass.
@@ -401,7 +431,7 @@ export type FilterStage = Message<"devstudio.agent.v1.FilterStage"> & {
  * Use `create(FilterStageSchema)` to create a new message.
  */
 export const FilterStageSchema: GenMessage<FilterStage> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 8);
+  messageDesc(file_devstudio_agent_v1_chain, 9);
 
 /**
  * Stages one after the other: each gets what the one before gave.
@@ -422,7 +452,7 @@ export type SequenceStage = Message<"devstudio.agent.v1.SequenceStage"> & {
  * Use `create(SequenceStageSchema)` to create a new message.
  */
 export const SequenceStageSchema: GenMessage<SequenceStage> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 9);
+  messageDesc(file_devstudio_agent_v1_chain, 10);
 
 /**
  * Stages that all get the same text.
@@ -450,7 +480,7 @@ export type GatherStage = Message<"devstudio.agent.v1.GatherStage"> & {
  * Use `create(GatherStageSchema)` to create a new message.
  */
 export const GatherStageSchema: GenMessage<GatherStage> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 10);
+  messageDesc(file_devstudio_agent_v1_chain, 11);
 
 /**
  * A stage for each text of a list.
@@ -478,7 +508,7 @@ export type EachStage = Message<"devstudio.agent.v1.EachStage"> & {
  * Use `create(EachStageSchema)` to create a new message.
  */
 export const EachStageSchema: GenMessage<EachStage> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 11);
+  messageDesc(file_devstudio_agent_v1_chain, 12);
 
 /**
  * A stage that is tried again.
@@ -513,7 +543,7 @@ export type RetryStage = Message<"devstudio.agent.v1.RetryStage"> & {
  * Use `create(RetryStageSchema)` to create a new message.
  */
 export const RetryStageSchema: GenMessage<RetryStage> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 12);
+  messageDesc(file_devstudio_agent_v1_chain, 13);
 
 /**
  * A stage, and what to give where it fails.
@@ -541,7 +571,7 @@ export type FallbackStage = Message<"devstudio.agent.v1.FallbackStage"> & {
  * Use `create(FallbackStageSchema)` to create a new message.
  */
 export const FallbackStageSchema: GenMessage<FallbackStage> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 13);
+  messageDesc(file_devstudio_agent_v1_chain, 14);
 
 /**
  * A stage that may take so long.
@@ -569,7 +599,7 @@ export type TimeoutStage = Message<"devstudio.agent.v1.TimeoutStage"> & {
  * Use `create(TimeoutStageSchema)` to create a new message.
  */
 export const TimeoutStageSchema: GenMessage<TimeoutStage> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 14);
+  messageDesc(file_devstudio_agent_v1_chain, 15);
 
 /**
  * A stage that may use so many tokens.
@@ -597,7 +627,7 @@ export type BudgetStage = Message<"devstudio.agent.v1.BudgetStage"> & {
  * Use `create(BudgetStageSchema)` to create a new message.
  */
 export const BudgetStageSchema: GenMessage<BudgetStage> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 15);
+  messageDesc(file_devstudio_agent_v1_chain, 16);
 
 /**
  * Request of RunChain.
@@ -632,7 +662,7 @@ export type RunChainRequest = Message<"devstudio.agent.v1.RunChainRequest"> & {
  * Use `create(RunChainRequestSchema)` to create a new message.
  */
 export const RunChainRequestSchema: GenMessage<RunChainRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 16);
+  messageDesc(file_devstudio_agent_v1_chain, 17);
 
 /**
  * A piece of what a stage gives.
@@ -688,7 +718,7 @@ export type ChainFrame = Message<"devstudio.agent.v1.ChainFrame"> & {
  * Use `create(ChainFrameSchema)` to create a new message.
  */
 export const ChainFrameSchema: GenMessage<ChainFrame> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 17);
+  messageDesc(file_devstudio_agent_v1_chain, 18);
 
 /**
  * How a run ended.
@@ -730,7 +760,7 @@ export type ChainResult = Message<"devstudio.agent.v1.ChainResult"> & {
  * Use `create(ChainResultSchema)` to create a new message.
  */
 export const ChainResultSchema: GenMessage<ChainResult> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 18);
+  messageDesc(file_devstudio_agent_v1_chain, 19);
 
 /**
  * Response of RunChain.
@@ -765,7 +795,7 @@ export type RunChainResponse = Message<"devstudio.agent.v1.RunChainResponse"> & 
  * Use `create(RunChainResponseSchema)` to create a new message.
  */
 export const RunChainResponseSchema: GenMessage<RunChainResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 19);
+  messageDesc(file_devstudio_agent_v1_chain, 20);
 
 /**
  * Request of ResumeChain.
@@ -786,7 +816,7 @@ export type ResumeChainRequest = Message<"devstudio.agent.v1.ResumeChainRequest"
  * Use `create(ResumeChainRequestSchema)` to create a new message.
  */
 export const ResumeChainRequestSchema: GenMessage<ResumeChainRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 20);
+  messageDesc(file_devstudio_agent_v1_chain, 21);
 
 /**
  * Response of ResumeChain.
@@ -821,7 +851,7 @@ export type ResumeChainResponse = Message<"devstudio.agent.v1.ResumeChainRespons
  * Use `create(ResumeChainResponseSchema)` to create a new message.
  */
 export const ResumeChainResponseSchema: GenMessage<ResumeChainResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 21);
+  messageDesc(file_devstudio_agent_v1_chain, 22);
 
 /**
  * Request of CheckChain.
@@ -842,7 +872,7 @@ export type CheckChainRequest = Message<"devstudio.agent.v1.CheckChainRequest"> 
  * Use `create(CheckChainRequestSchema)` to create a new message.
  */
 export const CheckChainRequestSchema: GenMessage<CheckChainRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 22);
+  messageDesc(file_devstudio_agent_v1_chain, 23);
 
 /**
  * Response of CheckChain.
@@ -870,7 +900,7 @@ export type CheckChainResponse = Message<"devstudio.agent.v1.CheckChainResponse"
  * Use `create(CheckChainResponseSchema)` to create a new message.
  */
 export const CheckChainResponseSchema: GenMessage<CheckChainResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 23);
+  messageDesc(file_devstudio_agent_v1_chain, 24);
 
 /**
  * Request of GetChainRun.
@@ -891,7 +921,7 @@ export type GetChainRunRequest = Message<"devstudio.agent.v1.GetChainRunRequest"
  * Use `create(GetChainRunRequestSchema)` to create a new message.
  */
 export const GetChainRunRequestSchema: GenMessage<GetChainRunRequest> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 24);
+  messageDesc(file_devstudio_agent_v1_chain, 25);
 
 /**
  * A run.
@@ -968,7 +998,7 @@ export type ChainRun = Message<"devstudio.agent.v1.ChainRun"> & {
  * Use `create(ChainRunSchema)` to create a new message.
  */
 export const ChainRunSchema: GenMessage<ChainRun> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 25);
+  messageDesc(file_devstudio_agent_v1_chain, 26);
 
 /**
  * Response of GetChainRun.
@@ -989,7 +1019,7 @@ export type GetChainRunResponse = Message<"devstudio.agent.v1.GetChainRunRespons
  * Use `create(GetChainRunResponseSchema)` to create a new message.
  */
 export const GetChainRunResponseSchema: GenMessage<GetChainRunResponse> = /*@__PURE__*/
-  messageDesc(file_devstudio_agent_v1_chain, 26);
+  messageDesc(file_devstudio_agent_v1_chain, 27);
 
 /**
  * What passes between stages.
