@@ -62,7 +62,7 @@ async fn stages_pass_their_pieces_on_and_the_last_message_has_the_result() {
     let answer = dev.call("chain.run", json!({"chain": short, "input": "you"})).await.ok();
     assert_eq!(answer["result"]["text"], "Hello you");
     let run = dev.call("chain.get", json!({"runId": last["runId"]})).await.ok()["run"].clone();
-    assert_eq!((&run["state"], run["frames"].as_array().unwrap().len()), (&json!("SUCCEEDED"), 3));
+    assert_eq!((&run["state"], run["frames"].as_array().unwrap().len()), (&json!("SUCCEEDED"), 4));
     house.dev().await.call("chain.get", json!({"runId": last["runId"]})).await.fails(404, "NOT_FOUND");
     dev.call("chain.resume", json!({"runId": last["runId"]})).await.fails(409, "STATE_CONFLICT");
 }

@@ -118,6 +118,22 @@ const scenes: Record<string, Scene> = {
     await page.getByRole("dialog").waitFor();
     await settled(page);
   },
+  setup: async (page, { url, person }) => {
+    const { files } = await clientsOf(url, person.email, person.password);
+    const { workspaceId } = await files.createWorkspace({ name: "Primes" });
+    await page.goto(`${url}/setup?ws=${workspaceId}`);
+    await page.getByRole("button", { name: /Shell-Skript|Shell script/ }).waitFor();
+    return async () => { await files.deleteWorkspace({ workspaceId }); };
+  },
+  "setup-checked": async (page, { url, person }) => {
+    const { files } = await clientsOf(url, person.email, person.password);
+    const { workspaceId } = await files.createWorkspace({ name: "Greetings" });
+    await page.goto(`${url}/setup?ws=${workspaceId}`);
+    await page.getByRole("button", { name: /Python-Kommandozeile|Python command line/ }).click();
+    await page.getByRole("button", { name: /schreiben und prüfen|and check/ }).click();
+    await page.getByRole("main").getByText(/^(Geprüft|Checked)$/).waitFor();
+    return async () => { await files.deleteWorkspace({ workspaceId }); };
+  },
   "build-done": async (page) => {
     await giveTask(page, "Write add.py with a function that adds, and test it.");
     await page.getByRole("region", { name: /^(How it ended|Wie es ausging)$/ }).waitFor();
