@@ -763,3 +763,40 @@ async fn a_review_reads_and_reports_and_a_design_is_written_and_reviewed() {
     wanted.sort();
     assert_eq!(groups, wanted);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_sets_a_workspace_up_and_what_it_reads_is_told_with_why() {
+    let _alone = ALONE.lock().await;
+    let stage = stage().await;
+    stage
+        .play(|ask| {
+            Line::Say(match (ask.agent.as_str(), ask.steps) {
+                ("planner", _) => json!({"steps": ["write main.py"]}),
+                ("provisioner", 0) => {
+                    assert!(ask.prompt.contains("# File setup.txt"), "{}", ask.prompt);
+                    write("main.py", "print('up')\n")
+                }
+                ("provisioner", 1) => finish(true, "main.py is there"),
+                ("tester", 2) => act(json!({"runExec": {"runtime": "python", "code": "import runpy\nrunpy.run_path('main.py')"}})),
+                ("tester", 3) => finish(true, "it runs"),
+                (agent, steps) => panic!("{agent} after {steps} steps"),
+            })
+        })
+        .await;
+    let dev = stage.house.dev().await;
+    dev.call("fs.write", json!({"path": "setup.txt", "text": "python, please\n"})).await.ok();
+    for n in 0..6 {
+        dev.call("fs.write", json!({"path": format!("other{n}.txt"), "text": "nothing\n"})).await.ok();
+    }
+    let id = submit(&dev, json!({"kind": "einrichten", "prompt": "Set it up as setup.txt says."})).await;
+    assert_eq!(reaches(&dev, &id, "SUCCEEDED").await["result"], "it runs");
+    let all = events(&dev, &id).await;
+    let first = all.iter().find(|event| !event["action"].is_null()).unwrap();
+    assert_eq!(
+        first["action"]["context"]["files"],
+        json!([{"path": "setup.txt", "reason": "named", "tokens": 0}])
+    );
+    let last = all.iter().rev().find(|event| !event["action"].is_null()).unwrap();
+    let shown = last["action"]["context"]["files"].as_array().unwrap();
+    assert!(shown.iter().any(|file| file["path"] == "main.py" && file["reason"] == "touched"), "{shown:#?}");
+}

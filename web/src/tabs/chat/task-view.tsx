@@ -20,6 +20,7 @@ import { Confirm } from "../../ui/dialog";
 import { FaultPane } from "../../ui/fault";
 import { Avatar, Tag, Waiting } from "../../ui/tag";
 import { toast } from "../../ui/toast";
+import { TaskHeld } from "./task-held";
 import { TaskStep } from "./task-step";
 import { TaskWaiting } from "./task-waiting";
 import { kindName, stateWord } from "./task-words";
@@ -69,6 +70,7 @@ export function TaskView({ taskId }: { taskId: string }) {
               ? <HandOver key={String(item.seq)} from={nameOf(item.from)} to={nameOf(item.to)} text={item.text} />
               : <p key={String(item.seq)} className="py-2 text-sm text-fg-2">{m.task_you_said()} <span className="text-fg">{item.text}</span></p>)}
           {live && <Live live={live} name={nameOf(live.agentId)} letters={lettersOf(live.agentId)} />}
+          {!hasEnded(task.state) && <TaskHeld task={task} />}
           {task.pending && task.state === TaskState.WAITING && <TaskWaiting key={`${task.pending.approvalId}${task.pending.question}`} task={task} pending={task.pending} />}
           {hasEnded(task.state) && <End task={task} />}
         </div>

@@ -64,7 +64,7 @@ export function Choose({ workspaceId }: { workspaceId: string }) {
         />
         <div className="mt-1 flex flex-wrap items-center justify-between gap-2 pl-1">
           <p className="text-xs text-fg-3">{m.setup_wish_about()}</p>
-          {making ? <Button icon={Square} onClick={() => control.current?.abort()}>{m.stop()}</Button> : <Button tone="primary" icon={Sparkles} disabled={wish.trim() === ""} onClick={plan}>{m.setup_plan()}</Button>}
+          {making ? <Button icon={Square} className="ml-auto" onClick={() => control.current?.abort()}>{m.stop()}</Button> : <Button tone="primary" icon={Sparkles} className="ml-auto" disabled={wish.trim() === ""} onClick={plan}>{m.setup_plan()}</Button>}
         </div>
       </div>
       {fault && <FaultLine fault={fault} />}
