@@ -108,8 +108,10 @@ async fn one_task(house: &House) -> bool {
     wrote
 }
 
-/// Five small repositories: their files, and what is wanted of them.
-const REPOSITORIES: [(&str, &[(&str, &str)], &str); 5] = [
+/// A small repository: its name, its files, and what is wanted of it.
+type Repository = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+
+const REPOSITORIES: [Repository; 5] = [
     (
         "rust",
         &[
