@@ -209,3 +209,20 @@ async fn the_command_line_runs_checks_and_resumes_chains() {
     assert!(!well && error.contains("/nonexistent.json"), "{error}");
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stages_that_write_at_once_leave_each_others_locks_alone() {
+    let house = House::shared().await;
+    let dev = house.dev().await;
+    let stages: Vec<Value> =
+        (0..6).map(|n| json!({"name": format!("w{n}"), "write": {"path": format!("out/{n}.txt")}})).collect();
+    let chain = json!({"stage": {"gather": {"stages": stages}}});
+    let all = messages(&dev, json!({"chain": chain, "input": "the same"})).await;
+    assert_eq!(all.last().unwrap()["result"]["list"], json!(vec!["the same"; 6]), "{all:#?}");
+    for n in 0..6 {
+        let file = dev.call("fs.read", json!({"path": format!("out/{n}.txt")})).await.ok();
+        assert_eq!((&file["text"], &file["version"]), (&json!("the same"), &json!("1")), "{file:#}");
+    }
+    let locks = dev.call("fs.locks", json!({})).await.ok();
+    assert_eq!(locks["locks"].as_array().map_or(0, Vec::len), 0, "{locks:#}");
+}

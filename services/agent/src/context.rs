@@ -59,11 +59,13 @@ impl Contexts {
         Self { peers, vectors: Arc::default() }
     }
 
-    /// The files to show, most important first, and the tokens that finding them cost.
+    /// The files to show, most important first, and the tokens that finding them cost. What is like a task is looked for
+    /// once: `found` keeps it, and begins empty.
     pub async fn choose(
         &self,
         actor: &Actor,
         wanted: &Wanted<'_>,
+        found: &mut Option<Vec<(String, ContextReason)>>,
     ) -> Result<(Vec<(String, ContextReason)>, i32), Fault> {
         let mut chosen = certain(wanted);
         let files = wanted.entries.iter().filter(|entry| is_text(entry)).count();
@@ -71,10 +73,20 @@ impl Contexts {
         if files <= FEW_FILES || room == 0 {
             return Ok((chosen, 0));
         }
-        let known: Vec<String> = chosen.iter().map(|(path, _)| path.clone()).collect();
-        let (found, tokens) = self.alike(actor, wanted, &known).await?;
-        chosen.extend(found.into_iter().take(room));
-        Ok((chosen, tokens))
+        let mut spent = 0;
+        let alike = match found {
+            Some(alike) => alike,
+            None => {
+                let (alike, tokens) = self.alike(actor, wanted).await?;
+                spent = tokens;
+                found.insert(alike)
+            }
+        };
+        let there = |path: &str| wanted.entries.iter().any(|entry| entry.path == path && is_text(entry));
+        let fresh = alike.iter().filter(|(path, _)| there(path) && !chosen.iter().any(|(of, _)| of == path));
+        let fresh: Vec<(String, ContextReason)> = fresh.take(room).cloned().collect();
+        chosen.extend(fresh);
+        Ok((chosen, spent))
     }
 
     /// Files in which words of the task stand, most like it first.
@@ -82,7 +94,6 @@ impl Contexts {
         &self,
         actor: &Actor,
         wanted: &Wanted<'_>,
-        known: &[String],
     ) -> Result<(Vec<(String, ContextReason)>, i32), Fault> {
         let words = words(wanted.prompt);
         let mut hits: BTreeMap<String, f64> = BTreeMap::new();
@@ -99,8 +110,7 @@ impl Contexts {
                 *hits.entry(file.path).or_default() += weight;
             }
         }
-        let mut hits: Vec<(String, f64)> =
-            hits.into_iter().filter(|(path, _)| !known.contains(path)).collect();
+        let mut hits: Vec<(String, f64)> = hits.into_iter().collect();
         hits.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         hits.truncate(COMPARED);
         if hits.len() <= 1 {
@@ -193,7 +203,7 @@ impl Contexts {
             memory: &Memory::default(),
             entries: &entries,
         };
-        let (chosen, _) = self.choose(&actor, &wanted).await?;
+        let (chosen, _) = self.choose(&actor, &wanted, &mut None).await?;
         let count = async |text: String| {
             let message = ChatMessage { role: MessageRole::User.into(), content: text };
             self.peers.count(&actor, &asked.model, vec![message]).await

@@ -20,11 +20,11 @@ use devstudio_proto::{
         llm_service_client::LlmServiceClient,
     },
     sandbox::v1::{
-        AcquireLockRequest, CancelRunRequest, CreateSnapshotRequest, DeletePathRequest, EditFileRequest,
-        Entry, Hunk, ListEnginesRequest, ListFilesRequest, ListLocksRequest, ListWorkspacesRequest,
-        MovePathRequest, ReadFileRequest, ReleaseLockRequest, RestoreSnapshotRequest, RunExecRequest,
-        RunExecResponse, RunStatus, SearchFilesRequest, SearchFilesResponse, Snapshot, WriteFileRequest,
-        lock_service_client::LockServiceClient, read_file_response,
+        AcquireLockRequest, AcquireLockResponse, CancelRunRequest, CreateSnapshotRequest, DeletePathRequest,
+        EditFileRequest, Entry, Hunk, ListEnginesRequest, ListFilesRequest, ListLocksRequest,
+        ListWorkspacesRequest, MovePathRequest, ReadFileRequest, ReleaseLockRequest, RestoreSnapshotRequest,
+        RunExecRequest, RunExecResponse, RunStatus, SearchFilesRequest, SearchFilesResponse, Snapshot,
+        WriteFileRequest, lock_service_client::LockServiceClient, read_file_response,
         sandbox_service_client::SandboxServiceClient, snapshot_service_client::SnapshotServiceClient,
         workspace_service_client::WorkspaceServiceClient, write_file_request,
     },
@@ -248,8 +248,26 @@ impl Peers {
         answer(self.files.clone().search_files(self.request(actor, asked).await?).await)
     }
 
+    /// Writes a file whole, whatever was in it, under a lock of its own that is released again; others of the task stay.
+    pub async fn put(&self, actor: &Actor, path: &str, text: &str) -> Result<(), Fault> {
+        let held = self.acquire(actor, path, false).await?;
+        let written = async {
+            let version = self.file(actor, path).await?.map_or(0, |before| before.version);
+            self.write(actor, held.fencing_token, path, text, version).await
+        };
+        let written = written.await;
+        let release = self.request(actor, ReleaseLockRequest { lock_id: held.lock_id }).await?;
+        let released = answer(self.locks.clone().release_lock(release).await);
+        written?;
+        released.map(drop)
+    }
+
     /// Locks a path, or renews the lock of it; tells the fencing token.
     pub async fn lock(&self, actor: &Actor, path: &str, subtree: bool) -> Result<i64, Fault> {
+        Ok(self.acquire(actor, path, subtree).await?.fencing_token)
+    }
+
+    async fn acquire(&self, actor: &Actor, path: &str, subtree: bool) -> Result<AcquireLockResponse, Fault> {
         let asked = AcquireLockRequest {
             workspace_id: actor.workspace_id.to_string(),
             path: path.to_owned(),
@@ -260,7 +278,7 @@ impl Peers {
             agent_id: actor.agent_id.clone(),
             task_id: actor.task_id.to_string(),
         };
-        Ok(answer(self.locks.clone().acquire_lock(self.request(actor, asked).await?).await)?.fencing_token)
+        answer(self.locks.clone().acquire_lock(self.request(actor, asked).await?).await)
     }
 
     /// Releases all locks of a task.

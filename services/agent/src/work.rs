@@ -11,8 +11,8 @@ use std::{
 use devstudio_kit::{Fault, Reason};
 use devstudio_proto::{
     agent::v1::{
-        ActionChosen, ActionDone, ContextFile, ContextShown, MessageKind, Pending, PlanMade, Progress, Spent,
-        TaskEvent, TaskKind, TaskPolicy, TaskState, agent_action::Act, task_event::Event,
+        ActionChosen, ActionDone, ContextFile, ContextReason, ContextShown, MessageKind, Pending, PlanMade,
+        Progress, Spent, TaskEvent, TaskKind, TaskPolicy, TaskState, agent_action::Act, task_event::Event,
     },
     llm::v1::{ChatMessage, ChatRequest},
     sandbox::v1::{Entry, EntryKind},
@@ -72,6 +72,8 @@ pub struct Work<'a> {
     memory: Memory,
     way: Way,
     handed_over: Option<Instant>,
+    /// Files that are like the task, once they were looked for.
+    alike: Option<Vec<(String, ContextReason)>>,
 }
 
 /// What a model answered.
@@ -88,7 +90,7 @@ impl<'a> Work<'a> {
         let ours = (task.task_id, id);
         let way =
             way(task.kind()).unwrap_or(Way { planned: false, doer: "coder", checker: None, writes: false });
-        Self { worker, task, ours, memory: Memory::default(), way, handed_over: None }
+        Self { worker, task, ours, memory: Memory::default(), way, handed_over: None, alike: None }
     }
 
     /// Works until the task has ended or waits for a person.
@@ -234,7 +236,7 @@ impl<'a> Work<'a> {
             memory: &self.memory,
             entries: &entries,
         };
-        let (shown, searched) = self.worker.contexts.choose(&actor, &wanted).await?;
+        let (shown, searched) = self.worker.contexts.choose(&actor, &wanted, &mut self.alike).await?;
         let mut files = Vec::new();
         for (path, _) in shown.clone() {
             if let Some(text) = peers.file(&actor, &path).await?.and_then(|file| file.text) {
