@@ -20,6 +20,8 @@ use crate::{
 const OBSERVED: usize = 3_000;
 /// Most characters of a diff that is kept with an event.
 const DIFF: usize = 64_000;
+/// Texts with more lines in all are not compared.
+const MOST_DIFFED_LINES: usize = 20_000;
 
 /// Writes an intent down, before it is carried out.
 pub trait Intents {
@@ -52,9 +54,20 @@ pub fn exec_id(task_id: Uuid, step: i32) -> Uuid {
 /// The files that an act deletes.
 pub fn deletes(act: &Act, entries: &[Entry]) -> usize {
     let Act::DeletePath(delete) = act else { return 0 };
-    let below = format!("{}/", delete.path.trim_end_matches('/'));
-    let gone = |e: &&Entry| !e.sha256.is_empty() && (e.path == delete.path || e.path.starts_with(&below));
+    // As the sandbox understands it, however it is written; what is no path within the workspace counts as all of it.
+    let path = plain(&delete.path).unwrap_or_default();
+    let below = format!("{path}/");
+    let gone = |e: &&Entry| {
+        !e.sha256.is_empty() && (path.is_empty() || e.path == path || e.path.starts_with(&below))
+    };
     entries.iter().filter(gone).count()
+}
+
+/// A path as the workspace has it, without `.` and doubled slashes; nothing where it is absolute or goes up.
+pub fn plain(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let leads_out = path.starts_with(['/', '~']) || path.contains('\\') || parts.contains(&"..");
+    (!leads_out).then(|| parts.join("/"))
 }
 
 /// What an act would change, as a unified diff; empty where it changes no text.
@@ -77,6 +90,13 @@ pub async fn preview(peers: &Peers, actor: &Actor, act: &Act) -> Result<String, 
 pub fn diff(path: &str, before: &str, after: &str) -> String {
     if before == after {
         return String::new();
+    }
+    // The time of a diff grows with the square of what differs.
+    let (old, new) = (before.lines().count(), after.lines().count());
+    if old + new > MOST_DIFFED_LINES {
+        return format!(
+            "--- a/{path}\n+++ b/{path}\n@@ too large to compare: {old} lines before, {new} after @@\n"
+        );
     }
     let mut options = diffy::DiffOptions::new();
     options.set_original_filename(format!("a/{path}")).set_modified_filename(format!("b/{path}"));
@@ -322,5 +342,35 @@ fn of_run(result: &RunExecResponse) -> ActionDone {
         exit_code: result.exit_code,
         took_ms: result.wall_ms,
         ..ActionDone::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use devstudio_proto::agent::v1::DeletePathAction;
+
+    use super::*;
+
+    #[test]
+    fn what_is_deleted_is_counted_however_its_path_is_written() {
+        let file = |path: &str| Entry { path: path.into(), sha256: "x".into(), ..Entry::default() };
+        let entries = [file("src/a"), file("src/b/c"), file("srcs"), file("d")];
+        let deleted =
+            |path: &str| deletes(&Act::DeletePath(DeletePathAction { path: path.into() }), &entries);
+        for path in ["src", "./src", "src/", ".//src/.", "src//"] {
+            assert_eq!(deleted(path), 2, "{path}");
+        }
+        assert_eq!((deleted("src/b/./c"), deleted("gone")), (1, 0));
+        for path in ["x/../src", "/tmp/work/src", ".", "", "~", "a\\b"] {
+            assert_eq!(deleted(path), 4, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_diff_of_very_many_lines_is_not_begun() {
+        let began = std::time::Instant::now();
+        let told = diff("a", &"\n".repeat(500_000), &"x\n".repeat(500_000));
+        assert!(told.contains("too large to compare: 500000 lines before, 500000 after"), "{told}");
+        assert!(began.elapsed() < std::time::Duration::from_secs(5));
     }
 }

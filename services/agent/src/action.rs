@@ -184,6 +184,18 @@ pub fn hash(action: &AgentAction) -> String {
     hex::encode(Sha256::digest(act.encode_to_vec()))
 }
 
+/// The places that an act names.
+pub fn paths(act: &Act) -> Vec<&str> {
+    match act {
+        Act::WriteFile(write) => vec![&write.path],
+        Act::EditFile(edit) => vec![&edit.path],
+        Act::DeletePath(delete) => vec![&delete.path],
+        Act::MovePath(moved) => vec![&moved.from, &moved.to],
+        Act::ReadFile(read) => vec![&read.path],
+        _ => Vec::new(),
+    }
+}
+
 /// The name of an action in the contract, such as `write_file`.
 pub fn name(act: &Act) -> &'static str {
     match act {

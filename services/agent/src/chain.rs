@@ -12,7 +12,7 @@ pub mod spec;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use devstudio_kit::{Fault, Reason};
@@ -57,6 +57,16 @@ impl ChainError {
     /// The failure of a stage.
     pub fn of(path: &str, fault: &Fault) -> Self {
         Self::Stage { path: path.to_owned(), reason: fault.reason, message: fault.message.clone() }
+    }
+}
+
+impl ChainError {
+    /// A stage gives more than a chain may hold.
+    pub fn too_much(path: &str) -> Self {
+        let message = format!(
+            "it gives too much: a text has at most {MOST_TEXT} bytes, a list {MOST_LIST} texts, a run {MOST_BYTES} bytes"
+        );
+        Self::Stage { path: path.to_owned(), reason: Reason::QuotaExceeded, message }
     }
 }
 
@@ -119,12 +129,27 @@ pub struct Ctx {
     /// The work at the ends.
     pub leaves: Arc<dyn Leaves>,
     seq: AtomicU64,
+    /// Bytes that its stages gave so far.
+    bytes: AtomicUsize,
 }
+
+/// Most bytes of one text.
+pub const MOST_TEXT: usize = 1024 * 1024;
+/// Most texts of one list.
+pub const MOST_LIST: usize = 1_000;
+/// Most bytes of all that the stages of a run give.
+const MOST_BYTES: usize = 32 * 1024 * 1024;
 
 impl Ctx {
     /// A run whose ends do this work.
     pub fn new(leaves: Arc<dyn Leaves>) -> Self {
-        Self { leaves, seq: AtomicU64::new(0) }
+        Self { leaves, seq: AtomicU64::new(0), bytes: AtomicUsize::new(0) }
+    }
+
+    /// Counts what a stage gives; fails where a run gives more than it may.
+    pub fn count(&self, path: &str, bytes: usize) -> Result<(), ChainError> {
+        let all = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if all <= MOST_BYTES { Ok(()) } else { Err(ChainError::too_much(path)) }
     }
 
     /// A frame with the next number.

@@ -178,6 +178,7 @@ impl<'a> Work<'a> {
 
     /// Ends the task, with what happened last.
     async fn end(&mut self, state: TaskState, result: &str, mut events: Vec<NewEvent>) -> Result<(), Error> {
+        let result = &result.replace('\0', "");
         // A lock that cannot be released now ends by itself.
         if let Err(fault) = self.worker.peers.unlock_all(&self.actor()).await {
             tracing::warn!(%fault, "locks of a task could not be released");
@@ -201,7 +202,7 @@ impl<'a> Work<'a> {
         else {
             return Ok(false);
         };
-        let steps = answered.value;
+        let steps: Vec<String> = answered.value.into_iter().map(|step| step.replace('\0', "")).collect();
         let handover = NewEvent::message(PLANNER, self.way.doer, MessageKind::Handoff, steps.join("\n"));
         let change = Change {
             agent_id: Some(self.way.doer.to_owned()),
@@ -444,6 +445,17 @@ impl<'a> Work<'a> {
             }
             Act::Finish(finish) => return self.finish(&step, finish.success, &finish.summary).await,
             _ => {}
+        }
+        // Whatever a model answered: an agent does what it has and what the policy offers, and names places plainly.
+        let (tool, agent) = (action::name(act), self.worker.store.agent(&step.agent_id).await?);
+        if !policy::offers(self.task.policy(), tool) || !agent.tools.iter().any(|known| known == tool) {
+            return self.done(&step, no(format!("{tool} is not among what you may do"))).await;
+        }
+        if let Some(path) = action::paths(act).into_iter().find(|path| act::plain(path).is_none()) {
+            let why = format!(
+                "{path:?} is no path within the workspace: name it without a slash before it and without .."
+            );
+            return self.done(&step, no(why)).await;
         }
         match &step.decided {
             // The answer to a question that the loop guard asked.

@@ -78,6 +78,10 @@ impl Chain<String, String> for Leaf {
             while let Some(piece) = pieces.next().await {
                 match piece {
                     Ok(piece) => {
+                        if let Err(error) = ctx.count(path, piece.text.len()) {
+                            yield Err(error);
+                            return;
+                        }
                         whole += &piece.text;
                         tokens += piece.tokens;
                         let frame = ctx.frame(path, Payload::Final(piece.text), piece.tokens, false);

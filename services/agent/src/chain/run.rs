@@ -128,7 +128,12 @@ impl Chains {
         before: HashMap<String, String>,
     ) -> impl Stream<Item = Result<Told, Fault>> + Send {
         try_stream! {
-            let chain = prost::Message::decode(row.spec.as_slice()).map_err(Fault::internal)?;
+            let mut chain: ChainSpec = prost::Message::decode(row.spec.as_slice()).map_err(Fault::internal)?;
+            // What earlier tries of the run used is used.
+            if chain.max_tokens > 0 {
+                let used = i32::try_from(row.tokens).unwrap_or(i32::MAX);
+                chain.max_tokens = chain.max_tokens.saturating_sub(used).max(1);
+            }
             let made = spec::make(&chain)?;
             let leaves = Arc::new(OfRun {
                 chains: self.clone(),
@@ -255,7 +260,11 @@ struct OfRun {
 
 impl Leaves for OfRun {
     fn llm<'a>(&'a self, stage: &'a LlmStage, input: String) -> BoxStream<'a, Result<Piece, Fault>> {
-        let prompt = if stage.prompt.is_empty() { input } else { filled(&stage.prompt, &input) };
+        let prompt = if stage.prompt.is_empty() { Some(input) } else { filled(&stage.prompt, &input) };
+        let Some(prompt) = prompt else {
+            let fault = Fault::new(Reason::QuotaExceeded, "the prompt is too long");
+            return futures::stream::once(async { Err(fault) }).boxed();
+        };
         let mut messages = Vec::new();
         if !stage.system.is_empty() {
             messages.push(ChatMessage { role: MessageRole::System.into(), content: stage.system.clone() });

@@ -7,7 +7,7 @@ use devstudio_proto::agent::v1::{ChainSpec, ChainStage, ChainType, chain_stage::
 use futures::StreamExt as _;
 
 use super::{
-    Boxed, Chain, ChainError, Ctx, Frames, Payload,
+    Boxed, Chain, ChainError, Ctx, Frames, MOST_LIST, MOST_TEXT, Payload,
     leaf::{Leaf, Work},
     ops::{ChainExt as _, Gather, Retry, Shown, passing},
 };
@@ -52,6 +52,13 @@ impl Value {
         match self {
             Self::Text(text) => text,
             Self::List(list) => list.join("\n"),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::List(list) => list.iter().map(String::len).sum(),
         }
     }
 
@@ -118,21 +125,27 @@ impl Maker {
             Stage::Write(write) => (leaf(Work::Write(write.path.clone())), Text, Text),
             Stage::Template(template) => {
                 let text = template.text.clone();
-                (pure(&at, move |value: Value| Value::Text(filled(&text, &value.text()))), Text, Text)
+                (pure(&at, move |value: Value| filled(&text, &value.text()).map(Value::Text)), Text, Text)
             }
             Stage::Split(split) => {
                 let separator = split.separator.clone();
-                (pure(&at, move |value| Value::List(parts(&value.text(), &separator))), Text, List)
+                (pure(&at, move |value| parts(&value.text(), &separator).map(Value::List)), Text, List)
             }
             Stage::Join(join) => {
                 let separator = join.separator.clone();
-                (pure(&at, move |value: Value| Value::Text(value.list().join(&separator))), List, Text)
+                (
+                    pure(&at, move |value: Value| joined(&value.list(), &separator).map(Value::Text)),
+                    List,
+                    Text,
+                )
             }
             Stage::Filter(filter) => {
                 let (contains, not) = (filter.contains.clone(), filter.not);
                 let passes = move |text: &String| text.contains(&contains) != not;
                 (
-                    pure(&at, move |value| Value::List(value.list().into_iter().filter(&passes).collect())),
+                    pure(&at, move |value| {
+                        Some(Value::List(value.list().into_iter().filter(&passes).collect()))
+                    }),
                     List,
                     List,
                 )
@@ -265,8 +278,11 @@ fn usual(stage: &Stage) -> &'static str {
     }
 }
 
-/// A template with what comes in, in the place of `{{input}}`; `\{{` is a brace as it is.
-pub fn filled(template: &str, input: &str) -> String {
+/// A template with what comes in, in the place of `{{input}}`; `\{{` is a brace as it is. Nothing where that is too much.
+pub fn filled(template: &str, input: &str) -> Option<String> {
+    if template.len() + template.matches("{{input}}").count() * input.len() > MOST_TEXT {
+        return None;
+    }
     let mut text = String::with_capacity(template.len() + input.len());
     let mut rest = template;
     while let Some(at) = rest.find("{{input}}") {
@@ -279,13 +295,20 @@ pub fn filled(template: &str, input: &str) -> String {
         }
         rest = &rest[at + "{{input}}".len()..];
     }
-    text + rest
+    Some(text + rest)
 }
 
-fn parts(text: &str, separator: &str) -> Vec<String> {
+/// Texts as one, with a separator between them. Nothing where that is too much.
+fn joined(texts: &[String], separator: &str) -> Option<String> {
+    let bytes = texts.iter().map(|text| text.len() + separator.len()).sum::<usize>();
+    (bytes <= MOST_TEXT).then(|| texts.join(separator))
+}
+
+fn parts(text: &str, separator: &str) -> Option<Vec<String>> {
     let parts: Vec<&str> =
         if separator.is_empty() { text.lines().collect() } else { text.split(separator).collect() };
-    parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    let parts: Vec<&str> = parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect();
+    (parts.len() <= MOST_LIST).then(|| parts.into_iter().map(str::to_owned).collect())
 }
 
 /// A chain of texts as one of values.
@@ -300,11 +323,15 @@ fn text_to_text(chain: impl Chain<String, String> + 'static) -> Boxed<Value, Val
 }
 
 /// A function of the whole input.
-fn pure(path: &Arc<str>, f: impl Fn(Value) -> Value + Send + Sync + 'static) -> Boxed<Value, Value> {
+fn pure(path: &Arc<str>, f: impl Fn(Value) -> Option<Value> + Send + Sync + 'static) -> Boxed<Value, Value> {
     struct Pure<F>(Arc<str>, F);
-    impl<F: Fn(Value) -> Value + Send + Sync> Chain<Value, Value> for Pure<F> {
+    impl<F: Fn(Value) -> Option<Value> + Send + Sync> Chain<Value, Value> for Pure<F> {
         fn run<'a>(&'a self, ctx: &'a Ctx, input: Value) -> Frames<'a, Value> {
-            let output = move || Ok(ctx.frame(&self.0, Payload::Final((self.1)(input)), 0, false));
+            let output = move || {
+                let output = (self.1)(input).ok_or_else(|| ChainError::too_much(&self.0))?;
+                ctx.count(&self.0, output.bytes())?;
+                Ok(ctx.frame(&self.0, Payload::Final(output), 0, false))
+            };
             futures::stream::once(async move { output() }).boxed()
         }
     }
@@ -445,9 +472,13 @@ mod tests {
     fn braces_that_are_meant_as_such_stay() {
         assert_eq!(
             filled("a {{input}} {x} \\{{input}} {{input}}", "<{{input}}>"),
-            "a <{{input}}> {x} {{input}} <{{input}}>"
+            Some("a <{{input}}> {x} {{input}} <{{input}}>".to_owned())
         );
-        assert_eq!(parts("a\n\n b \n", ""), ["a", "b"]);
-        assert_eq!(parts("a,,b", ","), ["a", "b"]);
+        assert_eq!(parts("a\n\n b \n", "").as_deref(), Some(&["a".to_owned(), "b".to_owned()][..]));
+        assert_eq!(parts("a,,b", ",").map(|parts| parts.len()), Some(2));
+        // What would be more than a chain may hold is not even begun.
+        assert_eq!(filled(&"{{input}}".repeat(1_000), &"x".repeat(2_000)), None);
+        assert_eq!(parts(&"a,".repeat(MOST_LIST + 1), ","), None);
+        assert_eq!(joined(&vec!["x".repeat(MOST_TEXT / 2); 3], ""), None);
     }
 }

@@ -355,6 +355,13 @@ impl Provision {
         let agent = self.store.agent(PROVISIONER).await.map_err(Fault::from)?;
         let messages = plan::repair(&agent.system_prompt, plan, command, output);
         let better = self.ask(actor, &agent, model, messages, |_, _| ()).await?;
+        // What was accepted may be changed, and nothing else: the model has read what a program wrote.
+        if let Some(other) =
+            better.files.iter().find(|file| plan.files.iter().all(|known| known.path != file.path))
+        {
+            tracing::info!(path = other.path, "a repair is not of the plan's files");
+            return Ok(None);
+        }
         let files: Vec<&PlannedFile> = better.files.iter().collect();
         let written = self.write(actor, &files).await;
         self.peers.unlock_all(actor).await?;

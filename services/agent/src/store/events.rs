@@ -30,8 +30,9 @@ impl NewEvent {
 
     /// A message of one agent to another.
     pub fn message(from: &str, to: &str, kind: MessageKind, text: impl Into<String>) -> Self {
-        let message =
-            AgentMessage { from: from.to_owned(), to: to.to_owned(), kind: kind.into(), text: text.into() };
+        // A program's output and a model's words may hold NUL; a text of PostgreSQL cannot.
+        let text = text.into().replace('\0', "");
+        let message = AgentMessage { from: from.to_owned(), to: to.to_owned(), kind: kind.into(), text };
         Self::by(from, Event::Message(message))
     }
 

@@ -36,7 +36,8 @@ export function TaskWaiting({ task, pending }: { task: Task; pending: Pending })
       <h3 className="text-base font-semibold text-fg">{asks ? m.task_asks() : pending.action ? m.task_may_it({ what: actionLine(pending.action) }) : m.task_may_plan()}</h3>
       {asks ? <p className="text-base break-words whitespace-pre-wrap text-fg">{pending.question}</p> : <p className="text-sm text-fg-2">{task.policy === TaskPolicy.ASK ? m.task_reason_ask() : pending.deletedFiles > 0 ? m.task_reason_deletes({ count: pending.deletedFiles, shown: number(pending.deletedFiles) }) : m.task_reason({ reason: pending.reason })}</p>}
       {!asks && !pending.action && <ol className="list-decimal pl-5 text-sm text-fg">{task.plan.map((step) => <li key={step}>{step}</li>)}</ol>}
-      {pending.diff && <Patch path={pathOf(pending.action)} diff={pending.diff} />}
+      {pending.diff && <Patch path={pathOf(pending.action)} diff={pending.diff} whole />}
+      {pending.diff.includes("… (cut)") && pending.action?.act.case === "writeFile" && <pre tabIndex={0} aria-label={m.task_program()} className="font-code text-code max-h-60 overflow-auto rounded-ctl border border-line bg-editor p-2 whitespace-pre-wrap text-fg">{pending.action.act.value.text}</pre>}
       {pending.action?.act.case === "runExec" && <pre tabIndex={0} aria-label={m.task_program()} className="font-code text-code max-h-60 overflow-auto rounded-ctl border border-line bg-editor p-2 whitespace-pre-wrap text-fg">{pending.action.act.value.code}</pre>}
       <Textarea
         aria-label={asks ? m.task_answer() : m.task_comment()}
