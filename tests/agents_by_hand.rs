@@ -3,60 +3,39 @@
 
 use std::{process::Stdio, time::Duration};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
-    agents::stage,
+    agents::scenario,
     harness::{PASSWORD, root, skipped},
     kill::ALONE,
     scripted_llm::{Ask, Line},
+    stage::{act, finish, stage},
 };
 
-const CHECK: &str = "import sys\nsys.path.insert(0, '.')\nfrom add import add\nassert add(2, 3) == 5, add(2, 3)\nprint('passed')";
-
-fn act(thought: &str, action: Value) -> Value {
-    let mut whole = json!({"thought": thought});
-    whole.as_object_mut().unwrap().extend(action.as_object().unwrap().clone());
-    whole
-}
-
-fn finish(thought: &str, success: bool, summary: &str) -> Value {
-    act(thought, json!({"finish": {"success": success, "summary": summary}}))
-}
-
-/// write → test fails → hand back → fix → test passes; with a question, slowly, or not at all, as the task says.
+/// The scenario of tests/agents.rs; with a question, slowly, or ended where it is not allowed, as the task says.
 fn script(ask: &Ask) -> Line {
     let task = ask.prompt.split("# Task").nth(1).unwrap_or_default();
     let task = task.split("\n# ").next().unwrap_or_default().to_lowercase();
     let asks = task.contains("question") || task.contains("frage");
-    let steps = ask.steps.saturating_sub(usize::from(asks));
-    let write = json!({"writeFile": {"path": "add.py", "text": "def add(a, b):\n    return a - b\n"}});
-    let check = json!({"runExec": {"runtime": "python", "code": CHECK}});
-    Line::Say(match (ask.agent.as_str(), steps) {
-        ("planner", _) => json!({"steps": ["Write add.py with a function that adds.", "Test it."]}),
-        ("enhancer", _) => json!("Write add.py with a function add(a, b); it is done when add(2, 3) is 5."),
-        ("coder", _) if ask.prompt.contains("does not allow it") => {
-            finish("It is not wanted.", false, "The change was not allowed.")
+    let first = ask.agent == "coder" && ask.steps == 0;
+    match ask.agent.as_str() {
+        "enhancer" => {
+            Line::Say(json!("Write add.py with a function add(a, b); it is done when add(2, 3) is 5."))
         }
-        ("coder", 0) if asks && ask.steps == 0 => {
-            act("I do not know it.", json!({"askUser": {"question": "Which language shall I use?"}}))
+        "coder" if ask.prompt.contains("does not allow it") => {
+            Line::Say(finish(false, "The change was not allowed."))
         }
-        ("coder", 0) if task.contains("slowly") => {
-            return Line::Slowly(act("The file is not there yet.", write), Duration::from_millis(100));
+        _ if first && asks => Line::Say(act(json!({"askUser": {"question": "Which language shall I use?"}}))),
+        _ => {
+            let steps = ask.steps.saturating_sub(usize::from(asks));
+            let next = scenario(&Ask { agent: ask.agent.clone(), prompt: ask.prompt.clone(), steps });
+            match first && task.contains("slowly") {
+                true => Line::Slowly(next, Duration::from_millis(100)),
+                false => Line::Say(next),
+            }
         }
-        ("coder", 0) => act("The file is not there yet.", write),
-        ("coder", 1) => finish("It is written.", true, "add.py is written."),
-        ("tester", 2) => act("I run it.", check),
-        ("tester", 3) => finish("It does not add.", false, "add(2, 3) is -1, not 5."),
-        ("coder", 4) => act(
-            "The sign is wrong.",
-            json!({"editFile": {"path": "add.py", "hunks": [{"search": "a - b", "replace": "a + b"}]}}),
-        ),
-        ("coder", 5) => finish("It adds now.", true, "The sign was wrong."),
-        ("tester", 6) => act("I run it again.", check),
-        ("tester", 7) => finish("It works.", true, "add(2, 3) is 5."),
-        (agent, steps) => panic!("{agent} is not asked after {steps} steps: {}", ask.prompt),
-    })
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

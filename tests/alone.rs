@@ -7,9 +7,11 @@ mod proof;
 
 mod agents;
 mod agents_by_hand;
+mod agents_limits;
 mod clock;
 mod kill;
 mod provision;
 mod scripted_llm;
+mod stage;
 mod terminals;
 mod traces;

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use crate::{
-    agents::stage,
     harness::Person,
     kill::ALONE,
     scripted_llm::{Ask, Line},
+    stage::stage,
 };
 
 /// The answers of a stream.

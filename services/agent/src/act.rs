@@ -361,7 +361,7 @@ mod tests {
             assert_eq!(deleted(path), 2, "{path}");
         }
         assert_eq!((deleted("src/b/./c"), deleted("gone")), (1, 0));
-        for path in ["x/../src", "/tmp/work/src", ".", "", "~", "a\\b"] {
+        for path in ["x/../src", "/src", ".", "", "~", "a\\b"] {
             assert_eq!(deleted(path), 4, "{path}");
         }
     }

@@ -135,10 +135,8 @@ impl Dispatcher {
     pub async fn cancel(&self, person: &Identity, task_id: Uuid) -> Result<(), Error> {
         let task = self.store.cancel(person.user_id, task_id, self.clock.now()).await?;
         // One that was given back by a process that stopped may have locks still; where a worker has it, that sees to them.
-        if task.state != "RUNNING"
-            && let Err(fault) = self.peers.unlock_all(&actor(&task, &task.agent_id)).await
-        {
-            tracing::warn!(%fault, "locks of a cancelled task could not be released");
+        if task.state != "RUNNING" {
+            self.peers.let_go(&actor(&task, &task.agent_id)).await;
         }
         Ok(())
     }

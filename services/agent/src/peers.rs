@@ -298,6 +298,13 @@ impl Peers {
         Ok(())
     }
 
+    /// The same where nothing else can be done about a failure: a lock that is not released ends by itself.
+    pub async fn let_go(&self, actor: &Actor) {
+        if let Err(fault) = self.unlock_all(actor).await {
+            tracing::warn!(%fault, task_id = %actor.task_id, "locks could not be released");
+        }
+    }
+
     /// Keeps the workspace as it is.
     pub async fn snapshot(&self, actor: &Actor, reason: &str) -> Result<Snapshot, Fault> {
         let asked =

@@ -262,9 +262,7 @@ impl Provision {
             }
         };
         let done: Result<Uuid, Fault> = done.await;
-        if let Err(fault) = self.peers.unlock_all(&actor).await {
-            tracing::warn!(%fault, "locks of a plan could not be released");
-        }
+        self.peers.let_go(&actor).await;
         match &done {
             Ok(snapshot_id) => {
                 let files: Vec<PlannedFile> = files.iter().map(|file| (*file).clone()).collect();
