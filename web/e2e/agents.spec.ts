@@ -1,29 +1,18 @@
 // Tasks of agents by hand, on real services whose model follows a script, or on the double; both languages, keyboard, axe.
-import type { Browser, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import type { Page } from "playwright-core";
+import { describe, expect, inject, test } from "vitest";
 import { faults, settled, views } from "./axe.ts";
-import { launch, open, signIn, type View } from "./browser.ts";
+import type { View } from "./browser.ts";
 import { clientsOf } from "./clients.ts";
+import { visits } from "./visit.ts";
 
 const server = inject("server");
-let browser: Browser;
+const visit = visits(server, 20_000);
 let page: Page;
-let leave: () => Promise<void> = async () => {};
 let complaints: string[] = [];
 
-beforeAll(async () => { browser = await launch(); });
-afterAll(() => browser.close());
-afterEach(async ({ task }) => {
-  if (task.result?.state === "fail") await page.screenshot({ path: `test-results/${task.name.replace(/\W+/g, "-").slice(0, 80)}.png` });
-  await leave();
-});
-
 async function enter(view: View): Promise<void> {
-  const opened = await open(browser, server.url, { ...view, reducedMotion: true });
-  ({ page, complaints } = opened);
-  leave = () => opened.context.close();
-  page.setDefaultTimeout(20_000);
-  await signIn(page, server.url, server.email, server.password);
+  ({ page, complaints } = await visit(view));
   await page.goto(`${server.url}/chat`);
   await page.getByRole("radio", { name: /^(Build|Bauen)$/ }).click();
 }

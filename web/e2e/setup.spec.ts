@@ -1,30 +1,19 @@
 // A new workspace by hand: a template that is looked at, written and checked, kept as one's own; and a plan of the model.
-import type { Browser, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import type { Page } from "playwright-core";
+import { describe, expect, inject, test } from "vitest";
 import { faults, settled, views } from "./axe.ts";
-import { launch, open, signIn, type View } from "./browser.ts";
+import type { View } from "./browser.ts";
 import { clientsOf } from "./clients.ts";
+import { visits } from "./visit.ts";
 
 const server = inject("server");
 const stamp = Date.now().toString(36);
-let browser: Browser;
+const visit = visits(server, 30_000);
 let page: Page;
 let complaints: string[] = [];
-let leave: () => Promise<void> = async () => {};
-
-beforeAll(async () => { browser = await launch(); });
-afterAll(() => browser.close());
-afterEach(async ({ task }) => {
-  if (task.result?.state === "fail") await page.screenshot({ path: `test-results/${task.name.replace(/\W+/g, "-").slice(0, 80)}.png` });
-  await leave();
-});
 
 async function enter(view: View): Promise<void> {
-  const opened = await open(browser, server.url, { ...view, reducedMotion: true });
-  ({ page, complaints } = opened);
-  leave = () => opened.context.close();
-  page.setDefaultTimeout(30_000);
-  await signIn(page, server.url, server.email, server.password);
+  ({ page, complaints } = await visit(view));
 }
 
 describe.skipIf(!server.real)("a new workspace", () => {

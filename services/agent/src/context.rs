@@ -12,7 +12,6 @@ use devstudio_proto::{
     llm::v1::{ChatMessage, MessageRole},
     sandbox::v1::{Entry, EntryKind},
 };
-use uuid::Uuid;
 
 use crate::{
     Error,
@@ -87,6 +86,21 @@ impl Contexts {
         let fresh: Vec<(String, ContextReason)> = fresh.take(room).cloned().collect();
         chosen.extend(fresh);
         Ok((chosen, spent))
+    }
+
+    /// The texts of chosen files, within the bounds of a prompt.
+    pub async fn texts(
+        &self,
+        actor: &Actor,
+        chosen: &[(String, ContextReason)],
+    ) -> Result<Vec<(String, String)>, Fault> {
+        let mut texts = Vec::new();
+        for (path, _) in chosen {
+            if let Some(text) = self.peers.file(actor, path).await?.and_then(|file| file.text) {
+                texts.push((path.clone(), text));
+            }
+        }
+        Ok(prompt::bounded(texts))
     }
 
     /// Files in which words of the task stand, most like it first.
@@ -188,14 +202,8 @@ impl Contexts {
         caller: &Caller,
         asked: BuildContextRequest,
     ) -> Result<BuildContextResponse, Error> {
-        let person = caller.person()?;
-        let actor = Actor {
-            user_id: person.user_id,
-            key_id: person.key_id,
-            task_id: Uuid::now_v7(),
-            agent_id: "context".to_owned(),
-            workspace_id: self.peers.workspace(caller, &asked.workspace_id).await?,
-        };
+        let workspace_id = self.peers.workspace(caller, &asked.workspace_id).await?;
+        let actor = Actor::once(caller.person()?, "context", workspace_id);
         let entries = self.peers.entries(&actor).await?;
         let wanted = Wanted {
             prompt: &asked.prompt,
@@ -216,14 +224,8 @@ impl Contexts {
             let fault = fault.with("prompt_tokens", tokens).with("max_tokens", max_tokens);
             return Err(fault.with("context_size", context_size).into());
         }
-        let mut texts = Vec::new();
-        for (path, _) in &chosen {
-            if let Some(text) = self.peers.file(&actor, path).await?.and_then(|file| file.text) {
-                texts.push((path.clone(), text));
-            }
-        }
         let (mut files, mut left_out) = (Vec::new(), Vec::new());
-        for (path, text) in prompt::bounded(texts) {
+        for (path, text) in self.texts(&actor, &chosen).await? {
             let (of_file, _) = count(text).await?;
             if tokens + of_file > max_tokens {
                 left_out.push(path);

@@ -4,13 +4,19 @@ use async_stream::try_stream;
 use devstudio_kit::{Caller, Fault, Reason};
 use devstudio_proto::{
     agent::v1::{EnhancePromptRequest, EnhancePromptResponse},
-    llm::v1::{ChatMessage, ChatRequest, ChatResponse, MessageRole},
+    llm::v1::{ChatMessage, ChatRequest, MessageRole},
     sandbox::v1::EntryKind,
 };
 use futures::{Stream, StreamExt as _};
 use uuid::Uuid;
 
-use crate::{Error, agent_dispatcher::Dispatcher, chain::ask::pieces, peers::Actor, task::kind_word};
+use crate::{
+    Error,
+    agent_dispatcher::Dispatcher,
+    chain::ask::{pieces, well_ended},
+    peers::Actor,
+    task::kind_word,
+};
 
 /// The agent that words tasks.
 const ENHANCER: &str = "enhancer";
@@ -23,15 +29,9 @@ pub async fn enhance(
     caller: &Caller,
     asked: EnhancePromptRequest,
 ) -> Result<impl Stream<Item = Result<EnhancePromptResponse, Fault>> + Send + use<>, Error> {
-    let person = caller.person()?;
     let peers = dispatcher.peers.clone();
-    let actor = Actor {
-        user_id: person.user_id,
-        key_id: person.key_id,
-        task_id: Uuid::now_v7(),
-        agent_id: ENHANCER.to_owned(),
-        workspace_id: peers.workspace(caller, &asked.workspace_id).await?,
-    };
+    let workspace_id = peers.workspace(caller, &asked.workspace_id).await?;
+    let actor = Actor::once(caller.person()?, ENHANCER, workspace_id);
     let agent = dispatcher.store.agent(ENHANCER).await?;
     let kind = kind_word(asked.kind()).unwrap_or("code");
     let files: Vec<String> = peers
@@ -65,12 +65,7 @@ pub async fn enhance(
         ..ChatRequest::default()
     };
     Ok(try_stream! {
-        let ended = |last: ChatResponse| match last.finish_reason.as_str() {
-            "stop" | "length" => Ok(()),
-            "budget" => Err(Fault::new(Reason::TokenBudgetExceeded, "the token budget is used up")),
-            other => Err(Fault::new(Reason::UpstreamUnavailable, format!("the model ended with {other:?}"))),
-        };
-        let mut pieces = pieces(&peers, &actor, Uuid::now_v7(), request, ended);
+        let mut pieces = pieces(&peers, &actor, Uuid::now_v7(), request, |last| well_ended(&last));
         let (mut text, mut tokens) = (String::new(), 0);
         while let Some(piece) = pieces.next().await {
             let piece = piece?;

@@ -9,7 +9,7 @@ use std::{
 
 use devstudio_kit::{
     Caller, Fault, Mesh, Reason, Service,
-    identity::{IDENTITY_HEADER, REQUEST_ID_HEADER},
+    identity::{IDENTITY_HEADER, Identity, REQUEST_ID_HEADER},
     link::Link,
 };
 use devstudio_proto::{
@@ -54,6 +54,19 @@ pub struct Actor {
     pub agent_id: String,
     /// Where it works.
     pub workspace_id: Uuid,
+}
+
+impl Actor {
+    /// Somebody's agent for one thing that is no task: it has an id of its own on the bill.
+    pub fn once(person: &Identity, agent_id: &str, workspace_id: Uuid) -> Self {
+        Self {
+            user_id: person.user_id,
+            key_id: person.key_id,
+            task_id: Uuid::now_v7(),
+            agent_id: agent_id.to_owned(),
+            workspace_id,
+        }
+    }
 }
 
 /// A file.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_stream::try_stream;
-use devstudio_kit::Fault;
+use devstudio_kit::{Fault, Reason};
 use devstudio_proto::{
     agent::v1::{ExecStage, LlmStage},
     llm::v1::{ChatRequest, ChatResponse},
@@ -63,6 +63,18 @@ pub fn pieces<'a>(
         ended(last)?;
     }
     .boxed()
+}
+
+/// Whether an answer ended by itself or at its length; else why not.
+pub fn well_ended(last: &ChatResponse) -> Result<(), Fault> {
+    match last.finish_reason.as_str() {
+        "stop" | "length" => Ok(()),
+        "budget" => Err(Fault::new(Reason::TokenBudgetExceeded, "the token budget is used up")),
+        other => {
+            let fault = Fault::new(Reason::UpstreamUnavailable, format!("the model ended with {other:?}"));
+            Err(fault.with("service", "llm"))
+        }
+    }
 }
 
 /// Has a model answer, as a chain of one stage at `path`; `piece` sees what it has written so far, and how many tokens.

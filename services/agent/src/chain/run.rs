@@ -13,7 +13,7 @@ use async_stream::try_stream;
 use devstudio_kit::{Caller, Fault, Reason, clock::Clock};
 use devstudio_proto::{
     agent::v1::{ChainFrame, ChainResult, ChainRun, ChainSpec, ChainState, ChainType, ExecStage, LlmStage},
-    llm::v1::{ChatMessage, ChatRequest, ChatResponse, MessageRole},
+    llm::v1::{ChatMessage, ChatRequest, MessageRole},
 };
 use futures::{Stream, StreamExt as _, TryStreamExt as _, future::BoxFuture, stream::BoxStream};
 use time::OffsetDateTime;
@@ -279,15 +279,8 @@ impl Leaves for OfRun {
             response_schema: stage.response_schema.clone(),
             ..ChatRequest::default()
         };
-        let ended = |last: ChatResponse| match last.finish_reason.as_str() {
-            "stop" | "length" => Ok(()),
-            other => {
-                let reason =
-                    if other == "budget" { Reason::TokenBudgetExceeded } else { Reason::UpstreamUnavailable };
-                Err(Fault::new(reason, format!("the model ended with {other:?}")))
-            }
-        };
-        let pieces = ask::pieces(&self.chains.peers, &self.actor, Uuid::now_v7(), ask, ended);
+        let pieces =
+            ask::pieces(&self.chains.peers, &self.actor, Uuid::now_v7(), ask, |last| ask::well_ended(&last));
         let count = |piece: &Piece| _ = self.tokens.fetch_add(piece.tokens, Ordering::Relaxed);
         pieces.inspect_ok(count).boxed()
     }

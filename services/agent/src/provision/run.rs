@@ -21,14 +21,14 @@ use super::{
 };
 use crate::{
     Error, act,
-    chain::ask::ask,
+    chain::ask::{ask, well_ended},
     peers::{Actor, Peers},
     prompt::tail,
     store::{AgentRow, PlanRow, Store},
 };
 
 /// The agent that plans.
-const PROVISIONER: &str = "provisioner";
+pub(super) const PROVISIONER: &str = "provisioner";
 /// How often a model is asked for a plan, and for a repair.
 const TRIES: usize = 3;
 const MOST_REPAIRS: i32 = 2;
@@ -67,7 +67,7 @@ impl Provision {
     pub async fn analyze(&self, caller: &Caller, workspace_id: &str) -> Result<EnvFacts, Error> {
         let person = caller.person()?;
         let workspace_id = self.peers.workspace(caller, workspace_id).await?;
-        let actor = actor(person.user_id, person.key_id, Uuid::now_v7(), workspace_id);
+        let actor = Actor::once(person, PROVISIONER, workspace_id);
         Ok(self.facts(&actor).await?.0)
     }
 
@@ -105,8 +105,9 @@ impl Provision {
             Some(id) => Some(self.store.template(person.user_id, id).await?),
             None => None,
         };
-        let plan_id = Uuid::now_v7();
-        let actor = actor(person.user_id, person.key_id, plan_id, workspace_id);
+        // What making it costs is billed under the plan's id.
+        let actor = Actor::once(person, PROVISIONER, workspace_id);
+        let plan_id = actor.task_id;
         let this = self.clone();
         Ok(try_stream! {
             let agent = this.store.agent(PROVISIONER).await.map_err(Fault::from)?;
@@ -177,16 +178,10 @@ impl Provision {
                 ..ChatRequest::default()
             };
             let answer = ask(&self.peers, actor, "plan", Uuid::now_v7(), request, &mut piece).await?;
-            match answer.finish_reason.as_str() {
-                "stop" => {}
-                "budget" => {
-                    return Err(Fault::new(Reason::TokenBudgetExceeded, "the token budget is used up"));
-                }
-                other => {
-                    last =
-                        Fault::new(Reason::StateConflict, format!("the model's plan ended with {other:?}"));
-                    continue;
-                }
+            if answer.finish_reason != "stop" {
+                well_ended(&answer)?;
+                last = Fault::new(Reason::StateConflict, "the model's plan was cut short");
+                continue;
             }
             match plan::read(&answer.text) {
                 Err(why) => {
@@ -396,10 +391,12 @@ impl Provision {
     }
 }
 
-pub(super) fn actor(user_id: Uuid, key_id: Option<Uuid>, plan_id: Uuid, workspace_id: Uuid) -> Actor {
-    Actor { user_id, key_id, task_id: plan_id, agent_id: PROVISIONER.to_owned(), workspace_id }
-}
-
 fn actor_of(row: &PlanRow) -> Actor {
-    actor(row.user_id, row.api_key_id, row.plan_id, row.workspace_id)
+    Actor {
+        user_id: row.user_id,
+        key_id: row.api_key_id,
+        task_id: row.plan_id,
+        agent_id: PROVISIONER.to_owned(),
+        workspace_id: row.workspace_id,
+    }
 }

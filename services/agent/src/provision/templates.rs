@@ -10,9 +10,9 @@ use uuid::Uuid;
 use super::{
     facts::{self, Found},
     plan,
-    run::Provision,
+    run::{PROVISIONER, Provision},
 };
-use crate::{Error, store::TemplateRow};
+use crate::{Error, peers::Actor, store::TemplateRow};
 
 /// Most versions of templates of a person.
 const MOST: i64 = 200;
@@ -112,7 +112,7 @@ impl Provision {
     ) -> Result<Vec<Template>, Error> {
         let person = caller.person()?;
         let workspace_id = self.peers.workspace(caller, workspace_id).await?;
-        let actor = super::run::actor(person.user_id, person.key_id, Uuid::now_v7(), workspace_id);
+        let actor = Actor::once(person, PROVISIONER, workspace_id);
         let (facts, _) = self.facts(&actor).await?;
         let runtimes = self.peers.runtimes(&actor).await?;
         let mut templates = Vec::new();

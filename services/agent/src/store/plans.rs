@@ -98,37 +98,33 @@ impl Store {
 
     /// Writes down that a plan's commands ended well with these files, and counts it for its template, once.
     pub async fn plan_verified(&self, plan_id: Uuid, plan: &[u8]) -> Result<(), Error> {
-        self.count_use(plan_id, "APPLIED", "successes = t.successes + 1").await?;
-        sqlx::query("update env_plans set state = 'VERIFIED', plan = $2 where plan_id = $1")
-            .bind(plan_id)
-            .bind(plan)
-            .execute(&self.pool)
-            .await?;
+        sqlx::query(
+            "with before as (select state, template_id, template_version from env_plans where plan_id = $1 for update),
+                  done as (update env_plans set state = 'VERIFIED', plan = $2 where plan_id = $1)
+             update env_templates t set successes = successes + 1 from before b
+              where b.state = 'APPLIED' and t.template_id = b.template_id and t.version = b.template_version",
+        )
+        .bind(plan_id)
+        .bind(plan)
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 
     /// Writes down that a plan was applied, with the files that were accepted, and the snapshot from before; counts it
     /// for its template.
     pub async fn plan_applied(&self, plan_id: Uuid, plan: &[u8], snapshot_id: Uuid) -> Result<(), Error> {
-        self.count_use(plan_id, "APPLYING", "uses = t.uses + 1").await?;
         sqlx::query(
-            "update env_plans set state = 'APPLIED', plan = $2, snapshot_id = $3, lease_until = null where plan_id = $1",
+            "with done as (update env_plans set state = 'APPLIED', plan = $2, snapshot_id = $3, lease_until = null
+                            where plan_id = $1 returning template_id, template_version)
+             update env_templates t set uses = uses + 1 from done d
+              where t.template_id = d.template_id and t.version = d.template_version",
         )
         .bind(plan_id)
         .bind(plan)
         .bind(snapshot_id)
         .execute(&self.pool)
         .await?;
-        Ok(())
-    }
-
-    /// `set` is a text of this file.
-    async fn count_use(&self, plan_id: Uuid, state: &str, set: &'static str) -> Result<(), Error> {
-        let sql = format!(
-            "update env_templates t set {set} from env_plans p
-              where p.plan_id = $1 and p.state = $2 and p.template_id = t.template_id and p.template_version = t.version"
-        );
-        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(plan_id).bind(state).execute(&self.pool).await?;
         Ok(())
     }
 }

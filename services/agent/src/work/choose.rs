@@ -21,7 +21,7 @@ use crate::{
     Error,
     action::{self, Choice},
     agent_dispatcher::PLANNER,
-    chain::ask::ask,
+    chain::ask::{ask, well_ended},
     context::Wanted,
     metrics::HANDOVER,
     policy,
@@ -93,19 +93,14 @@ impl Work<'_> {
             entries: &entries,
         };
         let (shown, searched) = self.worker.contexts.choose(&actor, &wanted, &mut self.alike).await?;
-        let mut files = Vec::new();
-        for (path, _) in shown.clone() {
-            if let Some(text) = peers.file(&actor, &path).await?.and_then(|file| file.text) {
-                files.push((path, text));
-            }
-        }
+        let files = self.worker.contexts.texts(&actor, &shown).await?;
         let choice = self.choice(&agent, &entries, runtimes);
         let mut material = Material {
             task: &self.task,
             agent: &agent,
             memory: &self.memory,
             entries: &entries,
-            files: prompt::bounded(files),
+            files,
             left_out: 0,
         };
         let (model, answer_tokens) = (self.model(&agent), agent.max_tokens);
@@ -239,18 +234,9 @@ impl Work<'_> {
                     Err(why) => problem = why,
                 },
                 "length" => problem = "it was cut short".to_owned(),
-                "budget" => {
+                _ => {
                     self.record(Change { tokens, ..Change::default() }, Vec::new()).await?;
-                    return self
-                        .fail("TOKEN_BUDGET_EXCEEDED: the token budget is used up")
-                        .await
-                        .map(|()| None);
-                }
-                other => {
-                    self.record(Change { tokens, ..Change::default() }, Vec::new()).await?;
-                    let fault =
-                        Fault::new(Reason::UpstreamUnavailable, format!("the model ended with {other:?}"));
-                    return Err(fault.with("service", "llm").into());
+                    well_ended(&answer)?;
                 }
             }
             tracing::info!(problem, shorter, "an answer of a model was no action");

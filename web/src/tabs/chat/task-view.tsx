@@ -5,7 +5,6 @@ import { create } from "@bufbuild/protobuf";
 import { lazy, Suspense, useLayoutEffect, useRef, useState } from "react";
 import { agents as client } from "../../api/agents";
 import { explain } from "../../api/errors";
-import { snapshots } from "../../api/workspace";
 import { AgentService, TaskState, type Task } from "../../gen/devstudio/agent/v1/agent_pb";
 import { SnapshotSchema } from "../../gen/devstudio/sandbox/v1/snapshot_pb";
 import { WorkspaceService } from "../../gen/devstudio/sandbox/v1/workspace_pb";
@@ -20,6 +19,7 @@ import { Confirm } from "../../ui/dialog";
 import { FaultPane } from "../../ui/fault";
 import { Avatar, Tag, Waiting } from "../../ui/tag";
 import { toast } from "../../ui/toast";
+import { restoreNow } from "../code/snapshot-actions";
 import { TaskHeld } from "./task-held";
 import { TaskStep } from "./task-step";
 import { TaskWaiting } from "./task-waiting";
@@ -128,10 +128,6 @@ function End({ task }: { task: Task }) {
   };
   const state = stateWord(task.state);
   const took = task.startedAt && task.endedAt ? (Number(task.endedAt.seconds - task.startedAt.seconds)) * 1_000 : 0;
-  const restore = async () => {
-    await snapshots.restoreSnapshot({ workspaceId: task.workspaceId, snapshotId: task.snapshotId });
-    toast(m.task_restored());
-  };
   return (
     <section aria-label={m.task_end()} className="my-3 flex flex-col gap-2 rounded-card border border-line bg-raised p-3">
       <div className="flex flex-wrap items-center gap-2">
@@ -147,7 +143,7 @@ function End({ task }: { task: Task }) {
         </div>
       )}
       <Suspense>{reviewing && <SnapshotDiff snapshot={create(SnapshotSchema, { snapshotId: task.snapshotId })} name={m.task_before()} onClose={() => setReviewing(false)} onRestore={() => { setReviewing(false); setSure(true); }} />}</Suspense>
-      <Confirm open={sure} onClose={() => setSure(false)} title={m.task_restore_title()} about={m.task_restore_about()} verb={m.task_restore()} onConfirm={restore} />
+      <Confirm open={sure} onClose={() => setSure(false)} title={m.task_restore_title()} about={m.task_restore_about()} verb={m.task_restore()} onConfirm={() => restoreNow(task.snapshotId, [], task.workspaceId)} />
     </section>
   );
 }

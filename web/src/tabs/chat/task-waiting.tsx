@@ -3,6 +3,7 @@ import { Check, Send, X } from "lucide-react";
 import { useState } from "react";
 import { agents } from "../../api/agents";
 import { explain, type Fault } from "../../api/errors";
+import type { AgentAction } from "../../gen/devstudio/agent/v1/action_pb";
 import { TaskPolicy, type Pending, type Task } from "../../gen/devstudio/agent/v1/agent_pb";
 import { clock, number } from "../../lib/format";
 import { m } from "../../paraglide/messages";
@@ -37,8 +38,7 @@ export function TaskWaiting({ task, pending }: { task: Task; pending: Pending })
       {asks ? <p className="text-base break-words whitespace-pre-wrap text-fg">{pending.question}</p> : <p className="text-sm text-fg-2">{task.policy === TaskPolicy.ASK ? m.task_reason_ask() : pending.deletedFiles > 0 ? m.task_reason_deletes({ count: pending.deletedFiles, shown: number(pending.deletedFiles) }) : m.task_reason({ reason: pending.reason })}</p>}
       {!asks && !pending.action && <ol className="list-decimal pl-5 text-sm text-fg">{task.plan.map((step) => <li key={step}>{step}</li>)}</ol>}
       {pending.diff && <Patch path={pathOf(pending.action)} diff={pending.diff} whole />}
-      {pending.diff.includes("… (cut)") && pending.action?.act.case === "writeFile" && <pre tabIndex={0} aria-label={m.task_program()} className="font-code text-code max-h-60 overflow-auto rounded-ctl border border-line bg-editor p-2 whitespace-pre-wrap text-fg">{pending.action.act.value.text}</pre>}
-      {pending.action?.act.case === "runExec" && <pre tabIndex={0} aria-label={m.task_program()} className="font-code text-code max-h-60 overflow-auto rounded-ctl border border-line bg-editor p-2 whitespace-pre-wrap text-fg">{pending.action.act.value.code}</pre>}
+      <WholeAction act={pending.action?.act} />
       <Textarea
         aria-label={asks ? m.task_answer() : m.task_comment()}
         placeholder={asks ? m.task_answer() : m.task_comment()}
@@ -60,4 +60,13 @@ export function TaskWaiting({ task, pending }: { task: Task; pending: Pending })
       </div>
     </section>
   );
+}
+
+/** What the action holds, whole: a diff may be cut. */
+function WholeAction({ act }: { act: AgentAction["act"] | undefined }) {
+  const code = (label: string, text: string) => <pre tabIndex={0} aria-label={label} className="font-code text-code max-h-60 overflow-auto rounded-ctl border border-line bg-editor p-2 whitespace-pre-wrap text-fg">{text}</pre>;
+  if (act?.case === "runExec") return code(m.task_program(), act.value.code);
+  const text = act?.case === "writeFile" ? act.value.text : act?.case === "editFile" ? act.value.hunks.map(({ search, replace }) => `${search}\n→\n${replace}`).join("\n\n") : "";
+  if (text === "") return null;
+  return <details className="text-xs text-fg-2"><summary className="cursor-pointer rounded-tag max-tab:min-h-10 max-tab:py-2.5">{m.task_whole()}</summary>{code(m.task_whole(), text)}</details>;
 }

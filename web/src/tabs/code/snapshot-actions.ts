@@ -15,17 +15,17 @@ export function restore(snapshotId: string, paths: string[] = []): Promise<boole
   return tried(() => restoreNow(snapshotId, paths));
 }
 
-/** The same, but throws, so that a question can show why it failed. */
-export async function restoreNow(snapshotId: string, paths: string[] = []): Promise<void> {
-  const { before, changedPaths } = await snapshots.restoreSnapshot({ workspaceId: here(), snapshotId, paths });
+/** The same, but throws, so that a question can show why it failed; in another workspace, if one is named. */
+export async function restoreNow(snapshotId: string, paths: string[] = [], workspaceId = here()): Promise<void> {
+  const { before, changedPaths } = await snapshots.restoreSnapshot({ workspaceId, snapshotId, paths });
   tell();
   const text = m.restored({ count: changedPaths.length, shown: number(changedPaths.length) });
   if (!before) return toast.success(text);
-  toast.success(text, { duration: UNDO_MS, action: { label: m.undo(), onClick: () => void tried(() => undo(before.snapshotId, paths)) } });
+  toast.success(text, { duration: UNDO_MS, action: { label: m.undo(), onClick: () => void tried(() => undo(before.snapshotId, paths, workspaceId)) } });
 }
 
-async function undo(snapshotId: string, paths: string[]): Promise<void> {
-  await snapshots.restoreSnapshot({ workspaceId: here(), snapshotId, paths });
+async function undo(snapshotId: string, paths: string[], workspaceId: string): Promise<void> {
+  await snapshots.restoreSnapshot({ workspaceId, snapshotId, paths });
   tell();
   toast.success(m.restore_undone());
 }

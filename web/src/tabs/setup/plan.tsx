@@ -4,7 +4,6 @@ import { useEffect, useRef, useState } from "react";
 import { provision } from "../../api/agents";
 import { explain, type Fault } from "../../api/errors";
 import { refetch } from "../../api/query";
-import { snapshots } from "../../api/workspace";
 import { PlanState, ProvisionService, type PreviewPlanResponse, type VerifiedCommand } from "../../gen/devstudio/agent/v1/provision_pb";
 import { number } from "../../lib/format";
 import { go } from "../../lib/nav";
@@ -17,6 +16,7 @@ import { Card } from "../../ui/page";
 import { Patch } from "../../ui/patch";
 import { Tag, type Tone } from "../../ui/tag";
 import { toast } from "../../ui/toast";
+import { restoreNow } from "../code/snapshot-actions";
 
 interface Checked { command: VerifiedCommand; repairs: number }
 
@@ -68,10 +68,6 @@ export function PlanView({ planId, plan }: { planId: string; plan: PreviewPlanRe
     }
     await check();
   };
-  const restore = async () => {
-    await snapshots.restoreSnapshot({ workspaceId: plan.workspaceId, snapshotId: plan.snapshotId });
-    toast(m.setup_restored());
-  };
   const planned = state === PlanState.PLANNED;
   return (
     <>
@@ -116,7 +112,7 @@ export function PlanView({ planId, plan }: { planId: string; plan: PreviewPlanRe
         {state === PlanState.VERIFIED && busy === "" && <Button icon={LayoutTemplate} onClick={() => setKeeping(true)}>{m.setup_keep()}</Button>}
         {!planned && state !== PlanState.ROLLED_BACK && plan.snapshotId && busy === "" && <Button icon={History} onClick={() => setRestoring(true)}>{m.setup_restore()}</Button>}
       </div>
-      <Confirm open={restoring} onClose={() => setRestoring(false)} title={m.setup_restore_title()} about={m.task_restore_about()} verb={m.setup_restore()} onConfirm={restore} />
+      <Confirm open={restoring} onClose={() => setRestoring(false)} title={m.setup_restore_title()} about={m.task_restore_about()} verb={m.setup_restore()} onConfirm={() => restoreNow(plan.snapshotId, [], plan.workspaceId)} />
       {keeping && <Keep planId={planId} onClose={() => setKeeping(false)} />}
     </>
   );

@@ -1709,7 +1709,7 @@ export enum ContextReason {
   ALIKE = 5,
 
   /**
-   * Words of the task stand in it; no model could compare them.
+   * Words of the task stand in it; no model compared them.
    *
    * @generated from enum value: CONTEXT_REASON_WORDS = 6;
    */
