@@ -311,7 +311,7 @@ async fn a_task_sets_a_workspace_up_and_what_it_reads_is_told_with_why() {
             Line::Say(match (ask.agent.as_str(), ask.steps) {
                 ("planner", _) => json!({"steps": ["write main.py"]}),
                 ("provisioner", 0) => {
-                    assert!(ask.prompt.contains("# File setup.txt"), "{}", ask.prompt);
+                    assert!(ask.prompt.contains("# File <data> setup.txt </data>"), "{}", ask.prompt);
                     write("main.py", "print('up')\n")
                 }
                 ("provisioner", 1) => finish(true, "main.py is there"),

@@ -325,3 +325,149 @@ async fn an_answer_that_is_no_action_does_nothing_at_all() {
     let (used, reserved) = dev.used_and_reserved().await;
     assert!(used > 0 && reserved == 0, "{used} {reserved}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_of_an_agent_removes_only_so_many_files_unasked() {
+    let _alone = ALONE.lock().await;
+    let stage = stage().await;
+    stage
+        .play(|ask| {
+            Line::Say(match ask.steps {
+                0 => act(json!({"runExec": {"runtime": "bash", "code": "rm -r many; echo 'removed them'"}})),
+                _ => finish(ask.prompt.contains("removed them"), "cleared up"),
+            })
+        })
+        .await;
+    for (policy, left) in [("workspace", 21), ("free", 0)] {
+        let dev = stage.house.dev().await;
+        for n in 0..21 {
+            dev.call("fs.write", json!({"path": format!("many/{n}"), "text": "x"})).await.ok();
+        }
+        let id = submit(&dev, json!({"kind": "test", "prompt": "Clear up", "policy": policy})).await;
+        reaches(&dev, &id, "SUCCEEDED").await;
+        let all = events(&dev, &id).await;
+        let ran = all.iter().find(|event| event["done"]["step"] == 1).unwrap()["done"].clone();
+        let told = ran["observation"].as_str().unwrap();
+        let why = "many was not kept: the program removed 21 files, where it may remove 20";
+        assert_eq!(told.contains(why), left > 0, "{told}");
+        let files = dev.call("fs.list", json!({"path": "many"})).await;
+        let files = if left == 0 { json!([]) } else { files.ok()["entries"].clone() };
+        assert_eq!(files.as_array().unwrap().len(), left, "{policy}: {files:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_offered_at_a_moment_is_not_done_and_a_failed_try_is_counted() {
+    let _alone = ALONE.lock().await;
+    let stage = stage().await;
+    let tries = std::sync::atomic::AtomicUsize::new(0);
+    stage
+        .play(move |ask| {
+            if ask.prompt.contains("Fail at the second try") {
+                let first = tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+                return if first { Line::Say(json!("no action")) } else { Line::Fail };
+            }
+            Line::Say(match ask.steps {
+                0 => act(json!({"runExec": {"runtime": "python", "code": "raise SystemExit(3)"}})),
+                1 => finish(true, "it works"),
+                _ => {
+                    assert!(ask.prompt.contains("cannot be finished as a success"), "{}", ask.prompt);
+                    finish(false, "it does not work")
+                }
+            })
+        })
+        .await;
+    let dev = stage.house.dev().await;
+    let id = submit(&dev, json!({"kind": "test", "prompt": "Test it"})).await;
+    let failed = reaches(&dev, &id, "FAILED").await;
+    assert_eq!((&failed["steps"], &failed["result"]), (&json!(3), &json!("it does not work")));
+    // The first try's tokens are the task's and on the bill, though the second came to nothing.
+    let dev = stage.house.dev().await;
+    let id = submit(&dev, json!({"kind": "test", "prompt": "Fail at the second try"})).await;
+    let failed = reaches(&dev, &id, "FAILED").await;
+    assert!(failed["result"].as_str().unwrap().contains("INTERNAL"), "{failed:#}");
+    let (used, reserved) = dev.used_and_reserved().await;
+    assert_eq!((failed["tokens"].as_i64(), reserved), (Some(used), 0), "{failed:#}");
+    assert!(used > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_has_all_workers_while_others_wait() {
+    let _alone = ALONE.lock().await;
+    let stage = stage().await;
+    let served = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = served.clone();
+    stage
+        .play(move |ask| {
+            let long = ask.prompt.contains("a long task") && !seen.load(std::sync::atomic::Ordering::SeqCst);
+            let look = || act(json!({"search": {"query": format!("x{}", ask.steps)}}));
+            Line::Say(if long { look() } else { finish(true, "fine") })
+        })
+        .await;
+    stage.kill();
+    stage.raise_with(&[("DEVSTUDIO_AGENT_SLICE_SECONDS", "0")]);
+    let (first, second) = (stage.house.dev().await, stage.house.dev().await);
+    let mut long = Vec::new();
+    for n in 0..3 {
+        let prompt = format!("a long task {n}");
+        long.push(submit(&first, json!({"kind": "review", "prompt": prompt, "maxSteps": 100})).await);
+    }
+    for id in &long[..2] {
+        reaches(&first, id, "RUNNING").await;
+    }
+    let short = submit(&second, json!({"kind": "review", "prompt": "a short one"})).await;
+    reaches(&second, &short, "SUCCEEDED").await;
+    served.store(true, std::sync::atomic::Ordering::SeqCst);
+    let mut gave_way = 0;
+    for id in &long {
+        reaches(&first, id, "SUCCEEDED").await;
+        let all = events(&first, id).await;
+        gave_way += all.iter().filter(|event| event["state"]["reason"] == "others have their turn").count();
+    }
+    assert!(gave_way >= 1, "no long task gave way");
+    stage.kill();
+    stage.raise();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_nobody_gets_further_with_ends_and_what_is_old_is_let_go() {
+    let _alone = ALONE.lock().await;
+    let stage = stage().await;
+    stage.play(|_| Line::Say(finish(true, "fine"))).await;
+    let database = sqlx::PgPool::connect(&stage.database).await.unwrap();
+    let dev = stage.house.dev().await;
+    let mut ended = Vec::new();
+    for prompt in ["the old one", "the new one"] {
+        let id = submit(&dev, json!({"kind": "review", "prompt": prompt})).await;
+        reaches(&dev, &id, "SUCCEEDED").await;
+        ended.push(id);
+    }
+    let chain = json!({"stage": {"template": {"text": "Hello {{input}}"}}});
+    let ran = dev.call("chain.run", json!({"chain": chain, "input": "you"})).await.ok();
+    let run = ran["runId"].as_str().unwrap().to_owned();
+    stage.kill();
+    let stuck = submit(&dev, json!({"kind": "review", "prompt": "nobody can read it"})).await;
+    let id = |id: &str| uuid::Uuid::parse_str(id).unwrap();
+    for (sql, of) in [
+        ("update tasks set ended_at = now() - interval '91 days' where task_id = $1", &ended[0]),
+        ("update chain_runs set ended_at = now() - interval '91 days' where run_id = $1", &run),
+        ("update tasks set attempts = 4 where task_id = $1", &stuck),
+        ("update task_events set payload = '\\xff' where task_id = $1", &stuck),
+    ] {
+        sqlx::query(sql).bind(id(of)).execute(&database).await.unwrap();
+    }
+    stage.raise();
+    let failed = reaches(&dev, &stuck, "FAILED").await;
+    assert_eq!(failed["result"], "it was begun 5 times and got no further");
+    eventually("the old task is gone", Duration::from_secs(20), || async {
+        let reply = dev.call("agent.get", json!({"taskId": ended[0]})).await;
+        (reply.status == 404).then_some(())
+    })
+    .await;
+    eventually("the old run is gone", Duration::from_secs(20), || async {
+        let reply = dev.call("chain.get", json!({"runId": run})).await;
+        (reply.status == 404).then_some(())
+    })
+    .await;
+    assert_eq!(task(&dev, &ended[1]).await["state"], "SUCCEEDED");
+}

@@ -49,6 +49,8 @@ pub enum Line {
     Say(Value),
     /// This, a character at a time, each after so long.
     Slowly(Value, Duration),
+    /// Nothing: it fails.
+    Fail,
 }
 
 /// Answers what is asked.
@@ -151,6 +153,12 @@ impl LlmService for Scripted {
             writing.fetch_add(1, Ordering::SeqCst);
             let _writing = Writing(writing);
             let (text, pause) = match line {
+                Line::Fail => {
+                    let status = UsageStatus::Failed.into();
+                    let settle = SettleRequest { request_id, status, ..SettleRequest::default() };
+                    let _ = billing.settle(settle).await;
+                    return drop(send.send(Err(Status::internal("the script fails here"))).await);
+                }
                 Line::Say(answer) => (plain(answer), None),
                 Line::Slowly(answer, pause) => (plain(answer), Some(pause)),
             };

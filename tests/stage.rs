@@ -23,7 +23,8 @@ pub struct Stage {
     pub llm: Scripted,
     script: Arc<Lock<Script>>,
     agents: Lock<Option<Child>>,
-    database: String,
+    /// Its database.
+    pub database: String,
     /// Where the process of agents tells its metrics.
     pub metrics: u16,
     /// Where its own edge listens.
@@ -82,6 +83,11 @@ impl Stage {
 
     /// Starts the process of agents.
     pub fn raise(&self) {
+        self.raise_with(&[]);
+    }
+
+    /// The same with other settings.
+    pub fn raise_with(&self, settings: &[(&str, &str)]) {
         let link = |name: &str| format!("unix:{}", self.house.socket(name).display());
         let mut command = Command::new(binary());
         command
@@ -97,6 +103,7 @@ impl Stage {
             .arg(&self.house.data_dir)
             .env("DATABASE_URL", &self.database)
             .env("DEVSTUDIO_AGENT_WORKERS", "2")
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(self.house.data_dir.join("agents.log")).unwrap());

@@ -4,7 +4,7 @@
 use devstudio_kit::{Fault, Reason, fault};
 use devstudio_proto::{
     agent::v1::{ActionDone, EditHunk, agent_action::Act},
-    sandbox::v1::{Entry, Hunk, RunExecResponse, RunStatus},
+    sandbox::v1::{Entry, Hunk, RunExecRequest, RunExecResponse, RunStatus},
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -35,6 +35,12 @@ pub struct Doing<'a, I> {
     pub actor: &'a Actor,
     /// The step, from 1.
     pub step: i32,
+    /// The token of the lock that [`hold`] took for it.
+    pub fence: i64,
+    /// The tree that a person saw when they allowed it; empty where nobody was asked.
+    pub allowed_on: String,
+    /// Most files that a program may remove; all where nothing is said.
+    pub removable: Option<i32>,
     /// What was written down before, for this step or another.
     pub intent: Option<Value>,
     pub intents: I,
@@ -49,6 +55,29 @@ pub fn exec_id(task_id: Uuid, step: i32) -> Uuid {
     let mut bytes = [0u8; 16];
     bytes.copy_from_slice(&hash.finalize()[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+/// Locks what an act changes, and tells the lock's token: until it is done nobody else changes that. In words for the
+/// agent where it cannot be had.
+pub async fn hold(peers: &Peers, actor: &Actor, act: &Act) -> Result<Result<i64, ActionDone>, Error> {
+    // What a program writes is the agent's doing; a lock of its own says so, and is in nobody's way.
+    let mark = format!(".devstudio/{}", actor.task_id);
+    let fence = match act {
+        Act::WriteFile(write) => peers.lock(actor, &write.path, false).await,
+        Act::EditFile(edit) => peers.lock(actor, &edit.path, false).await,
+        Act::DeletePath(delete) => peers.lock(actor, &delete.path, true).await,
+        Act::MovePath(moved) => match peers.lock(actor, &moved.from, true).await {
+            Ok(_) => peers.lock(actor, &moved.to, true).await,
+            refused => refused,
+        },
+        Act::RunExec(_) => peers.lock(actor, &mark, false).await,
+        Act::ReadFile(_) | Act::Search(_) | Act::AskUser(_) | Act::Finish(_) => Ok(0),
+    };
+    match fence {
+        Ok(fence) => Ok(Ok(fence)),
+        Err(fault) if is_its_own(&fault) => Ok(Err(of_fault(&fault))),
+        Err(fault) => Err(fault.into()),
+    }
 }
 
 /// The files that an act deletes.
@@ -173,7 +202,8 @@ impl<I: Intents> Doing<'_, I> {
 
     /// Tells whether a file was changed by this step already. Where it was changed by somebody else in between, that
     /// is the answer to the agent.
-    async fn begun(&mut self, fence: i64, version: i64) -> Result<Result<bool, ActionDone>, Error> {
+    async fn begun(&mut self, version: i64) -> Result<Result<bool, ActionDone>, Error> {
+        let fence = self.fence;
         if let Some(intent) = self.intended() {
             let (then, token) = (intent["version"].as_i64().unwrap_or(-1), intent["fence"].as_i64());
             return Ok(match version {
@@ -188,28 +218,26 @@ impl<I: Intents> Doing<'_, I> {
     }
 
     async fn write(&mut self, path: &str, text: &str) -> Result<ActionDone, Error> {
-        let fence = self.peers.lock(self.actor, path, false).await?;
         let before = self.peers.file(self.actor, path).await?;
         let version = before.as_ref().map_or(0, |file| file.version);
         let lines = text.lines().count();
         let wrote = done(format!("wrote {path}: {lines} lines"));
-        match self.begun(fence, version).await? {
+        match self.begun(version).await? {
             Err(answer) => return Ok(answer),
             Ok(true) => return Ok(wrote),
             Ok(false) => {}
         }
-        self.peers.write(self.actor, fence, path, text, version).await?;
+        self.peers.write(self.actor, self.fence, path, text, version).await?;
         let before = before.and_then(|file| file.text).unwrap_or_default();
         Ok(ActionDone { diff: diff(path, &before, text), ..wrote })
     }
 
     async fn edit(&mut self, path: &str, hunks: &[EditHunk]) -> Result<ActionDone, Error> {
-        let fence = self.peers.lock(self.actor, path, false).await?;
         let Some(before) = self.peers.file(self.actor, path).await? else {
             return Ok(refused(format!("there is no file {path}")));
         };
         let edited = done(format!("changed {path} at {} places", hunks.len()));
-        match self.begun(fence, before.version).await? {
+        match self.begun(before.version).await? {
             Err(answer) => return Ok(answer),
             Ok(true) => return Ok(edited),
             Ok(false) => {}
@@ -223,16 +251,15 @@ impl<I: Intents> Doing<'_, I> {
             .iter()
             .map(|hunk| Hunk { search: hunk.search.clone(), replace: hunk.replace.clone(), occurrence: 0 })
             .collect();
-        self.peers.edit(self.actor, fence, path, changes, &before).await?;
+        self.peers.edit(self.actor, self.fence, path, changes, &before).await?;
         Ok(ActionDone { diff: diff(path, text, &after), ..edited })
     }
 
     async fn delete(&mut self, path: &str) -> Result<ActionDone, Error> {
-        let fence = self.peers.lock(self.actor, path, true).await?;
         if self.intended().is_none() {
             self.intents.intend(json!({"step": self.step})).await?;
         }
-        match self.peers.delete(self.actor, fence, path).await {
+        match self.peers.delete(self.actor, self.fence, path).await {
             Ok(files) => Ok(done(format!("deleted {path}: {files} files"))),
             Err(fault) if fault.reason == Reason::NotFound && self.intent_is_old() => {
                 Ok(done(format!("deleted {path}")))
@@ -242,12 +269,10 @@ impl<I: Intents> Doing<'_, I> {
     }
 
     async fn rename(&mut self, from: &str, to: &str) -> Result<ActionDone, Error> {
-        self.peers.lock(self.actor, from, true).await?;
-        let fence = self.peers.lock(self.actor, to, true).await?;
         if self.intended().is_none() {
             self.intents.intend(json!({"step": self.step})).await?;
         }
-        match self.peers.rename(self.actor, fence, from, to).await {
+        match self.peers.rename(self.actor, self.fence, from, to).await {
             Ok(files) => Ok(done(format!("moved {from} to {to}: {files} files"))),
             Err(fault) if fault.reason == Reason::NotFound && self.intent_is_old() => {
                 Ok(done(format!("moved {from} to {to}")))
@@ -263,10 +288,21 @@ impl<I: Intents> Doing<'_, I> {
 
     async fn run(&mut self, runtime: &str, code: &str) -> Result<ActionDone, Error> {
         let exec_id = exec_id(self.actor.task_id, self.step);
-        // What the program writes is the agent's doing; a lock of its own says so, and is in nobody's way.
-        let mark = format!(".devstudio/{}", self.actor.task_id);
-        let fence = self.peers.lock(self.actor, &mark, false).await?;
-        let mut came = match self.peers.run(self.actor, fence, Some(exec_id), runtime, code).await {
+        let tree = match self.intended() {
+            Some(intent) => intent["tree"].as_str().unwrap_or_default().to_owned(),
+            None => self.allowed_on.clone(),
+        };
+        self.intents.intend(json!({"step": self.step, "tree": tree})).await?;
+        let asked = RunExecRequest {
+            runtime: runtime.to_owned(),
+            code: code.to_owned(),
+            fencing_token: self.fence,
+            exec_id: exec_id.to_string(),
+            max_removed_files: self.removable,
+            if_tree_sha256: tree,
+            ..RunExecRequest::default()
+        };
+        let mut came = match self.peers.run(self.actor, asked).await {
             Ok(result) => of_run(&result),
             Err(fault) if is_its_own(&fault) => ActionDone { exit_code: -1, ..of_fault(&fault) },
             Err(fault) => return Err(fault.into()),

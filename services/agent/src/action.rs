@@ -33,6 +33,23 @@ pub struct Choice {
     pub shorter: usize,
 }
 
+impl Choice {
+    /// Why an act cannot be chosen at this moment, where it cannot: an answer may come from a model that no grammar
+    /// holds. What it names (paths, runtimes) is checked where it is done.
+    pub fn refuses(&self, act: &Act) -> Option<String> {
+        let tool = name(act);
+        if !self.tools.iter().any(|offered| offered == tool) {
+            return Some(format!("{tool} is not among what you may do now"));
+        }
+        match (act, self.success) {
+            (Act::Finish(finish), Some(only)) if finish.success != only => {
+                Some("the last run failed: this cannot be finished as a success".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
 const ACTION: &str = "devstudio.agent.v1.AgentAction";
 
 fn descriptor() -> MessageDescriptor {
@@ -330,6 +347,11 @@ mod tests {
         assert!(schema.contains(r#""success":{"const":false}"#), "{schema}");
         assert!(schema.contains(r#""maxLength":250"#), "code is shorter: {schema}");
         assert!(super::schema(&every()).to_string().contains("writeFile"));
+        let finish = |success| Act::Finish(FinishAction { success, summary: "s".into() });
+        assert!(choice.refuses(&finish(true)).is_some_and(|why| why.contains("the last run failed")));
+        assert_eq!(choice.refuses(&finish(false)), None);
+        let write = Act::WriteFile(WriteFileAction::default());
+        assert!(choice.refuses(&write).is_some_and(|why| why.contains("write_file")));
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub enum Error {
     /// Too many open tasks.
     #[error("{0} tasks of yours have not ended yet; wait for one, or cancel one")]
     QueueFull(i64),
+    /// Too many runs of chains at once.
+    #[error("{0} chains of yours go on; wait for one, or cancel one")]
+    ChainsFull(i64),
     /// A plan is applied once.
     #[error("the plan was applied already, or is being applied")]
     Applied,
@@ -52,7 +55,7 @@ impl From<Error> for Fault {
         let reason = match &error {
             Error::NotFound(_) => Reason::NotFound,
             Error::State(_) => Reason::StateConflict,
-            Error::QueueFull(_) => Reason::QueueFull,
+            Error::QueueFull(_) | Error::ChainsFull(_) => Reason::QueueFull,
             Error::Applied => Reason::AlreadyExists,
             Error::VersionConflict(_) => Reason::VersionConflict,
             Error::PersonOnly => Reason::RoleRequired,
@@ -72,7 +75,9 @@ impl From<Error> for Fault {
                 fault.with("pointer", pointer).with("keyword", keyword)
             }
             Error::VersionConflict(version) => fault.with("current_version", version),
-            Error::QueueFull(_) => fault.retry_after(std::time::Duration::from_secs(30)),
+            Error::QueueFull(_) | Error::ChainsFull(_) => {
+                fault.retry_after(std::time::Duration::from_secs(30))
+            }
             _ => fault,
         }
     }

@@ -29,7 +29,7 @@ mod watch;
 mod work;
 mod worker;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use devstudio_kit::{Mesh, clock::Clock, logs::Log, server::MAX_MESSAGE_BYTES};
 use devstudio_proto::agent::v1::{
@@ -61,13 +61,32 @@ pub struct Config {
     #[arg(long, env = "DEVSTUDIO_AGENT_APPROVAL_MINUTES", default_value_t = 15,
         value_parser = clap::value_parser!(u32).range(1..=1440))]
     pub agent_approval_minutes: u32,
+    /// Seconds after which a task gives way to somebody who has no worker.
+    #[arg(long, env = "DEVSTUDIO_AGENT_SLICE_SECONDS", default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(0..=3600))]
+    pub agent_slice_seconds: u32,
+    /// Days for which ended tasks, runs of chains and plans are kept.
+    #[arg(long, env = "DEVSTUDIO_AGENT_KEEP_DAYS", default_value_t = 90,
+        value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub agent_keep_days: u16,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { agent_workers: 2, agent_open_tasks: 100, agent_approval_minutes: 15 }
+        Self {
+            agent_workers: 2,
+            agent_open_tasks: 100,
+            agent_approval_minutes: 15,
+            agent_slice_seconds: 20,
+            agent_keep_days: 90,
+        }
     }
 }
+
+/// How often what is old is looked for.
+const UPKEEP_EVERY: Duration = Duration::from_secs(3600);
+/// How long the first time waits for a database that does not answer yet.
+const UPKEEP_AGAIN: Duration = Duration::from_secs(5);
 
 /// What the agents work with.
 #[derive(Clone)]
@@ -103,11 +122,14 @@ pub fn routes(deps: Deps) -> Routes {
             contexts: contexts.clone(),
             clock: clock.clone(),
             approval: time::Duration::minutes(config.agent_approval_minutes.into()),
+            slice: Duration::from_secs(config.agent_slice_seconds.into()),
             log: log.clone(),
             stop: stop.clone(),
         };
         endings.spawn(worker.run());
     }
+    let keep = time::Duration::days(config.agent_keep_days.into());
+    endings.spawn(upkeep(store.clone(), clock.clone(), keep, stop.clone()));
     let dispatcher =
         Dispatcher { store, notices, clock, peers, open_tasks: config.agent_open_tasks.into(), stop };
     let chains = chain::run::Chains {
@@ -136,4 +158,25 @@ pub fn routes(deps: Deps) -> Routes {
     )
     .add_service(chains)
     .add_service(provision)
+}
+
+/// Lets go of what is older than `keep`, until the process stops.
+async fn upkeep(store: Store, clock: Clock, keep: time::Duration, stop: CancellationToken) {
+    loop {
+        let pause = match store.sweep(clock.now() - keep).await {
+            Ok(0) => UPKEEP_EVERY,
+            Ok(swept) => {
+                tracing::info!(swept, "old tasks, chains and plans were deleted");
+                UPKEEP_EVERY
+            }
+            Err(error) => {
+                tracing::debug!(%error, "what is old could not be swept; trying again");
+                UPKEEP_AGAIN
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
 }

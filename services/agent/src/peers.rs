@@ -344,24 +344,14 @@ impl Peers {
         Ok(run.map(|run| run.runtimes).unwrap_or_default())
     }
 
-    /// Runs a program. Under an id it goes on when this is dropped, and asking again does not run it again.
-    pub async fn run(
-        &self,
-        actor: &Actor,
-        fence: i64,
-        exec_id: Option<Uuid>,
-        runtime: &str,
-        code: &str,
-    ) -> Result<RunExecResponse, Fault> {
+    /// Runs a program in the engine `run`, in the actor's workspace. Under an id it goes on when this is dropped, and
+    /// asking again does not run it again.
+    pub async fn run(&self, actor: &Actor, asked: RunExecRequest) -> Result<RunExecResponse, Fault> {
         let message = RunExecRequest {
             engine: "run".to_owned(),
-            runtime: runtime.to_owned(),
-            code: code.to_owned(),
             timeout_ms: 60_000,
             workspace_id: actor.workspace_id.to_string(),
-            fencing_token: fence,
-            exec_id: exec_id.map(|id| id.to_string()).unwrap_or_default(),
-            ..Default::default()
+            ..asked
         };
         let mut asked = self.request(actor, message).await?;
         asked.set_timeout(RUN_PATIENCE);

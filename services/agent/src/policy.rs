@@ -22,6 +22,11 @@ pub fn asks_about_plans(policy: TaskPolicy) -> bool {
     policy == TaskPolicy::Ask
 }
 
+/// How many files a program may remove that an agent runs, where there is a bound.
+pub fn removable(policy: TaskPolicy) -> Option<i32> {
+    (policy != TaskPolicy::Free).then_some(FREE_DELETIONS as i32)
+}
+
 /// Why a person is asked about an action, where they are. `deleted` is how many files it deletes.
 pub fn asks(policy: TaskPolicy, act: &Act, deleted: usize) -> Option<String> {
     match policy {

@@ -7,6 +7,7 @@ mod notices;
 mod plans;
 mod tasks;
 mod templates;
+mod upkeep;
 
 use sqlx::PgPool;
 

@@ -34,6 +34,8 @@ pub struct Task {
     pub snapshot_id: Option<Uuid>,
     pub result: String,
     pub cancelled: bool,
+    /// How often a worker took it up since something of it was written down.
+    pub attempts: i32,
     pub last_seq: i64,
     pub created_at: OffsetDateTime,
     pub started_at: Option<OffsetDateTime>,

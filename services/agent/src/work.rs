@@ -64,6 +64,7 @@ impl<'a> Work<'a> {
 
     /// Works until the task has ended or waits for a person.
     pub async fn run(mut self) -> Result<(), Error> {
+        let mut began = Instant::now();
         self.memory = Memory::of(self.worker.store.events(self.task.task_id, 0, i64::MAX).await?);
         // Told once, however often a killed worker's task is taken up.
         if self.memory.state != Some(TaskState::Running) {
@@ -72,6 +73,12 @@ impl<'a> Work<'a> {
         let mut failures = 0;
         loop {
             match Box::pin(self.step()).await {
+                Ok(true) if began.elapsed() > self.worker.slice && self.memory.undone().is_none() => {
+                    if self.gives_way().await? {
+                        return Ok(());
+                    }
+                    (began, failures) = (Instant::now(), 0);
+                }
                 Ok(true) => failures = 0,
                 Ok(false) => return Ok(()),
                 Err(Error::Fault(fault)) if passes(&fault) && failures < AGAIN => {
@@ -113,6 +120,18 @@ impl<'a> Work<'a> {
             Some(step) => self.settle(step).await,
             None => self.choose().await,
         }
+    }
+
+    /// Goes back into the queue where somebody else waits who has no worker at all. What it has locked is free meanwhile.
+    async fn gives_way(&self) -> Result<bool, Error> {
+        let (store, now) = (&self.worker.store, self.worker.clock.now());
+        if !store.others_wait(self.task.user_id, now).await? {
+            return Ok(false);
+        }
+        self.worker.peers.let_go(&self.actor()).await;
+        let event = NewEvent::state(TaskState::Queued, "others have their turn");
+        store.give_way(self.ours, now, event).await?;
+        Ok(true)
     }
 
     fn actor(&self) -> Actor {

@@ -40,6 +40,8 @@ const RENEW: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long bringing a cancelled task to its end may take.
 const CLEAN_UP: Duration = Duration::from_secs(10);
+/// So often a task is taken up that gets no further.
+const MOST_ATTEMPTS: i32 = 5;
 
 /// A worker.
 #[derive(Clone)]
@@ -51,6 +53,8 @@ pub struct Worker {
     pub clock: Clock,
     /// How long an approval may be given.
     pub approval: time::Duration,
+    /// After so long a task gives way, where somebody else waits for a worker.
+    pub slice: Duration,
     pub log: Option<Log>,
     pub stop: CancellationToken,
 }
@@ -61,6 +65,8 @@ enum Interrupted {
     Cancelled,
     /// It has no time left.
     Late,
+    /// It was taken up again and again, and got no further.
+    Stuck,
     /// It is another's by now.
     Lost,
     /// This process stops.
@@ -118,6 +124,8 @@ impl Worker {
         let work = Work::new(self, task.clone(), worker);
         let stopped = if task.cancelled {
             Ok(Interrupted::Cancelled)
+        } else if task.attempts > MOST_ATTEMPTS {
+            Ok(Interrupted::Stuck)
         } else {
             tokio::select! {
                 biased;
@@ -134,6 +142,10 @@ impl Worker {
             Err(Err(error)) => Err(error),
             Ok(Interrupted::Stopping) => self.store.give_back(ours).await,
             Ok(Interrupted::Cancelled) => self.end(&task, worker, TaskState::Cancelled, "").await,
+            Ok(Interrupted::Stuck) => {
+                let why = format!("it was begun {MOST_ATTEMPTS} times and got no further");
+                self.end(&task, worker, TaskState::Failed, &why).await
+            }
             Ok(Interrupted::Late) => {
                 let why = format!("the time of {} s is used up", task.max_ms / 1000);
                 self.end(&task, worker, TaskState::Failed, &why).await
@@ -189,7 +201,10 @@ impl Worker {
     /// Brings a task to its end from outside: its run ends, its locks go. Its generation stopped when the work on it was
     /// dropped.
     async fn end(&self, task: &Task, worker: Uuid, state: TaskState, why: &str) -> Result<(), Error> {
-        let memory = Memory::of(self.store.events(task.task_id, 0, i64::MAX).await?);
+        // What cannot be read is no reason to go on with it for ever.
+        let events = self.store.events(task.task_id, 0, i64::MAX).await;
+        let events = events.inspect_err(|error| tracing::error!(%error, "a task's events cannot be read"));
+        let memory = Memory::of(events.unwrap_or_default());
         let agent_id = memory.steps.last().map_or(&task.agent_id, |step| &step.agent_id);
         let actor = crate::work::actor(task, agent_id);
         let clean = async {

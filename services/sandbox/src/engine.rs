@@ -14,6 +14,7 @@ use crate::{
         changes::Change,
         pump::{Feed, Sink},
     },
+    store::Hash,
 };
 
 /// Grades of isolation, weakest first.
@@ -212,6 +213,10 @@ pub struct Job {
     pub workspace_id: Option<Uuid>,
     /// What it changes is written as the holder of this lock; 0: as the person.
     pub fencing_token: i64,
+    /// Most files that it may remove; all where nothing is said.
+    pub most_removed: Option<usize>,
+    /// It runs only if the workspace's tree has this hash.
+    pub as_of: Option<Hash>,
     /// The workspace as programs see it; set for engines that want it.
     pub view: Option<View>,
     /// Cancels it.

@@ -392,6 +392,8 @@ pub fn trial(runtime: &Runtime) -> Job {
         memory_bytes: 256 * 1024 * 1024,
         workspace_id: None,
         fencing_token: 0,
+        most_removed: None,
+        as_of: None,
         view: None,
         cancel: Default::default(),
     }

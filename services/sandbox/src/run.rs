@@ -358,7 +358,7 @@ impl Dispatcher {
         };
         let lease = match job.workspace_id {
             Some(workspace_id) if engine.wants_view_for(&job.program) => {
-                Some(deps.trees.lease(job.user_id, workspace_id).await?)
+                Some(deps.trees.lease(job.user_id, workspace_id, job.as_of).await?)
             }
             _ => None,
         };
@@ -378,7 +378,7 @@ impl Dispatcher {
                     (_, Status::Cancelled) | (None, _) => Ok(Synced::default()),
                     (Some(workspace_id), _) => {
                         let writer = Writer { user_id: job.user_id, fencing_token: job.fencing_token };
-                        deps.trees.apply(writer, workspace_id, changes).await
+                        deps.trees.apply(writer, workspace_id, changes, job.most_removed).await
                     }
                 };
                 (

@@ -275,7 +275,7 @@ impl Terminals {
         let (program, size) = (program.to_owned(), size(wish.size));
         // The number first: what changes meanwhile is told again.
         let (_, seq) = trees.changes(user_id, workspace_id, i64::MAX).await?;
-        let lease = trees.lease(user_id, workspace_id).await?;
+        let lease = trees.lease(user_id, workspace_id, None).await?;
         let order = Order {
             lower: Some(lease.view().folder),
             env: environment(wish.env),

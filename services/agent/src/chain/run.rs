@@ -33,6 +33,8 @@ use crate::{
 /// How long a run is this process's without being renewed.
 const LEASE: time::Duration = time::Duration::seconds(30);
 const RENEW: Duration = Duration::from_secs(10);
+/// Most runs of one person that go on at once.
+const MOST_AT_ONCE: i64 = 20;
 
 /// Something that a run tells.
 pub enum Told {
@@ -76,7 +78,7 @@ impl Chains {
             created_at: self.clock.now(),
             ended_at: None,
         };
-        self.store.begin_chain(&row, self.clock.now() + LEASE).await?;
+        self.store.begin_chain(&row, self.clock.now() + LEASE, MOST_AT_ONCE).await?;
         Ok((row.run_id, self.clone().go(row, HashMap::new())))
     }
 

@@ -8,7 +8,7 @@ use devstudio_kit::{Caller, Fault, Reason, clock::Clock};
 use devstudio_proto::{
     agent::v1::{EnvFacts, EnvPlan, PlanState, PlannedChange, PlannedFile, VerifiedCommand},
     llm::v1::{ChatMessage, ChatRequest},
-    sandbox::v1::{EntryKind, RunStatus},
+    sandbox::v1::{EntryKind, RunExecRequest, RunStatus},
 };
 use futures::Stream;
 use prost::Message as _;
@@ -366,7 +366,13 @@ impl Provision {
         let command = plan::typed(argv);
         // What the command writes is the plan's doing; a lock of its own says so.
         let fence = self.peers.lock(actor, &format!(".devstudio/{}", actor.task_id), false).await?;
-        let ran = self.peers.run(actor, fence, None, "bash", &command).await;
+        let asked = RunExecRequest {
+            runtime: "bash".to_owned(),
+            code: command.clone(),
+            fencing_token: fence,
+            ..RunExecRequest::default()
+        };
+        let ran = self.peers.run(actor, asked).await;
         self.peers.unlock_all(actor).await?;
         let result = match ran {
             Ok(result) => result,

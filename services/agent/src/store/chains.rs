@@ -34,11 +34,28 @@ pub struct ChainFrameRow {
 }
 
 impl Store {
-    /// Writes down that a run begins.
-    pub async fn begin_chain(&self, run: &ChainRow, lease_until: OffsetDateTime) -> Result<(), Error> {
+    /// Writes down that a run begins, where fewer than `most` of the person's go on.
+    pub async fn begin_chain(
+        &self,
+        run: &ChainRow,
+        lease_until: OffsetDateTime,
+        most: i64,
+    ) -> Result<(), Error> {
+        self.make_room(run.user_id).await?;
+        let go_on: i64 = sqlx::query_scalar(
+            "select count(*) from chain_runs where user_id = $1 and state = 'RUNNING' and lease_until > $2",
+        )
+        .bind(run.user_id)
+        .bind(run.created_at)
+        .fetch_one(&self.pool)
+        .await?;
+        if go_on >= most {
+            return Err(Error::ChainsFull(go_on));
+        }
         sqlx::query(
-            "insert into chain_runs (run_id, user_id, api_key_id, workspace_id, spec, input, created_at, lease_until)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "insert into chain_runs (run_id, user_id, api_key_id, workspace_id, spec, input, created_at, lease_until,
+                                     kept_bytes)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, octet_length($5) + octet_length($6))",
         )
         .bind(run.run_id)
         .bind(run.user_id)
@@ -104,7 +121,8 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<(), Error> {
         sqlx::query(
-            "update chain_runs set state = $2, error = $3, result = $4, tokens = $5, ended_at = $6, lease_until = null
+            "update chain_runs set state = $2, error = $3, result = $4, tokens = $5, ended_at = $6, lease_until = null,
+                    kept_bytes = kept_bytes + coalesce(octet_length($4), 0)
               where run_id = $1 and state = 'RUNNING'",
         )
         .bind(run_id)
@@ -143,8 +161,10 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<(), Error> {
         sqlx::query(
-            "insert into chain_frames (run_id, path, seq, payload, tokens, created_at) values ($1, $2, $3, $4, $5, $6)
-             on conflict on constraint chain_frames_pkey do nothing",
+            "with kept as (
+               insert into chain_frames (run_id, path, seq, payload, tokens, created_at) values ($1, $2, $3, $4, $5, $6)
+               on conflict on constraint chain_frames_pkey do nothing returning octet_length(payload) as bytes)
+             update chain_runs set kept_bytes = kept_bytes + kept.bytes from kept where run_id = $1",
         )
         .bind(run_id)
         .bind(path)

@@ -89,6 +89,7 @@ impl Store {
                     snapshot_id = coalesce($9, snapshot_id), state = $10, pending = $11, pending_id = $12,
                     pending_until = $13, result = coalesce($14, result),
                     ended_at = case when $15 then $16::timestamptz end,
+                    attempts = case when $3 > 0 then 0 else attempts end,
                     worker = case when $10 = 'RUNNING' then worker end,
                     lease_until = case when $10 = 'RUNNING' then lease_until end
               where task_id = $1 and worker = $2 and state = 'RUNNING'
@@ -147,35 +148,46 @@ pub(super) async fn insert(
     now: OffsetDateTime,
     events: &[NewEvent],
 ) -> Result<(), Error> {
+    let (mut seqs, mut agents, mut kinds, mut payloads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut said_at, mut from, mut to, mut said, mut texts) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (seq, NewEvent { agent_id, event }) in (first..).zip(events) {
-        let payload = TaskEvent { event: Some(event.clone()), ..Default::default() }.encode_to_vec();
-        sqlx::query(
-            "insert into task_events (task_id, seq, agent_id, kind, payload, created_at) values ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(task_id)
-        .bind(seq)
-        .bind(agent_id)
-        .bind(word(event))
-        .bind(payload)
-        .bind(now)
-        .execute(&mut **transaction)
-        .await?;
+        seqs.push(seq);
+        agents.push(agent_id.as_str());
+        kinds.push(word(event));
+        payloads.push(TaskEvent { event: Some(event.clone()), ..Default::default() }.encode_to_vec());
         if let Event::Message(message) = event {
-            sqlx::query(
-                "insert into agent_messages (task_id, seq, from_agent, to_agent, kind, body, created_at)
-                 values ($1, $2, $3, $4, $5, $6, $7)",
-            )
-            .bind(task_id)
-            .bind(seq)
-            .bind(&message.from)
-            .bind(&message.to)
-            .bind(message.kind().as_str_name().trim_start_matches("MESSAGE_KIND_"))
-            .bind(&message.text)
-            .bind(now)
-            .execute(&mut **transaction)
-            .await?;
+            said_at.push(seq);
+            from.push(message.from.as_str());
+            to.push(message.to.as_str());
+            said.push(message.kind().as_str_name().trim_start_matches("MESSAGE_KIND_"));
+            texts.push(message.text.as_str());
         }
     }
+    // One way to the database and back: a hand-over waits for it.
+    sqlx::query(
+        "with happened as (
+           insert into task_events (task_id, seq, agent_id, kind, payload, created_at)
+           select $1, seq, agent_id, kind, payload, $2
+             from unnest($3::bigint[], $4::text[], $5::text[], $6::bytea[]) e (seq, agent_id, kind, payload))
+         insert into agent_messages (task_id, seq, from_agent, to_agent, kind, body, created_at)
+         select $1, seq, from_agent, to_agent, kind, body, $2
+           from unnest($7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[])
+                m (seq, from_agent, to_agent, kind, body)",
+    )
+    .bind(task_id)
+    .bind(now)
+    .bind(seqs)
+    .bind(agents)
+    .bind(kinds)
+    .bind(payloads)
+    .bind(said_at)
+    .bind(from)
+    .bind(to)
+    .bind(said)
+    .bind(texts)
+    .execute(&mut **transaction)
+    .await?;
     Ok(())
 }
 

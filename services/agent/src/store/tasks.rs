@@ -12,8 +12,15 @@ use super::{
 use crate::{Error, task::Task};
 
 const COLUMNS: &str = "task_id, user_id, api_key_id, workspace_id, kind, prompt, paths, policy, model, max_steps, max_tokens,
-    max_ms, traceparent, state, agent_id, steps, tokens, worked_ms, plan, pending, intent, snapshot_id, result, cancelled,
+    max_ms, traceparent, state, agent_id, steps, tokens, worked_ms, plan, pending, intent, snapshot_id, result, cancelled, attempts,
     last_seq, created_at, started_at, ended_at";
+
+/// Where a task stands that comes back into the queue: after the first of everybody, before anybody's second.
+const TURN: &str = "turn = coalesce((select min(o.turn) from tasks o
+                       where o.state in ('QUEUED', 'RUNNING') and o.task_id <> tasks.task_id), 0)
+                  + (select count(*) from tasks o
+                       where o.user_id = tasks.user_id and o.state in ('QUEUED', 'RUNNING')
+                         and o.task_id <> tasks.task_id)";
 
 /// A task that is given.
 #[derive(Debug, Clone)]
@@ -136,7 +143,8 @@ impl Store {
         Ok(rows)
     }
 
-    /// Takes the next task for a worker: one that waits, or one whose worker is gone.
+    /// Takes the next task for a worker: one that waits, or one whose worker is gone. Whoever has the fewest tasks that
+    /// are worked on comes first, so that nobody has all workers while others wait.
     pub async fn claim(
         &self,
         worker: Uuid,
@@ -144,11 +152,14 @@ impl Store {
         lease_until: OffsetDateTime,
     ) -> Result<Option<Task>, Error> {
         let claimed = format!(
-            "update tasks set state = 'RUNNING', worker = $1, lease_until = $3, started_at = coalesce(started_at, $2)
+            "update tasks set state = 'RUNNING', worker = $1, lease_until = $3, started_at = coalesce(started_at, $2),
+                    attempts = attempts + 1
               where task_id = (
-                select task_id from tasks
-                 where state = 'QUEUED' or (state = 'RUNNING' and lease_until < $2)
-                 order by turn, created_at limit 1 for update skip locked)
+                select t.task_id from tasks t
+                  left join (select user_id, count(*) as tasks from tasks
+                              where state = 'RUNNING' and lease_until >= $2 group by user_id) busy using (user_id)
+                 where t.state = 'QUEUED' or (t.state = 'RUNNING' and t.lease_until < $2)
+                 order by coalesce(busy.tasks, 0), t.turn, t.created_at limit 1 for update of t skip locked)
              returning {COLUMNS}"
         );
         let claimed = sqlx::query_as(sqlx::AssertSqlSafe(claimed));
@@ -178,7 +189,7 @@ impl Store {
     /// Gives a task back, for another worker to go on with at once.
     pub async fn give_back(&self, (task_id, worker): (Uuid, Uuid)) -> Result<(), Error> {
         sqlx::query(
-            "update tasks set state = 'QUEUED', worker = null, lease_until = null
+            "update tasks set state = 'QUEUED', worker = null, lease_until = null, attempts = 0
               where task_id = $1 and worker = $2 and state = 'RUNNING'",
         )
         .bind(task_id)
@@ -186,6 +197,46 @@ impl Store {
         .execute(&self.pool)
         .await?;
         tell(&self.pool, "queued").await
+    }
+
+    /// Does somebody else wait who has no task that is worked on?
+    pub async fn others_wait(&self, user_id: Uuid, now: OffsetDateTime) -> Result<bool, Error> {
+        Ok(sqlx::query_scalar(
+            "select exists (
+               select 1 from tasks t
+                where t.state = 'QUEUED' and t.user_id <> $1
+                  and not exists (select 1 from tasks r
+                                   where r.user_id = t.user_id and r.state = 'RUNNING' and r.lease_until >= $2))",
+        )
+        .bind(user_id)
+        .bind(now)
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// Puts a task back into the queue, behind those of others that wait.
+    pub async fn give_way(
+        &self,
+        (task_id, worker): (Uuid, Uuid),
+        now: OffsetDateTime,
+        event: NewEvent,
+    ) -> Result<(), Error> {
+        let mut transaction = self.pool.begin().await?;
+        let sql = format!(
+            "update tasks set state = 'QUEUED', worker = null, lease_until = null, attempts = 0,
+                    last_seq = last_seq + 1, {TURN} + 1
+              where task_id = $1 and worker = $2 and state = 'RUNNING' returning last_seq"
+        );
+        let seq: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(task_id)
+            .bind(worker)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        insert(&mut transaction, task_id, seq.ok_or(Error::Lost)?, now, &[event]).await?;
+        tell(&mut *transaction, "queued").await?;
+        tell(&mut *transaction, &format!("task {task_id}")).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// Cancels a person's task: at once where nobody works on it, else its worker is told.
@@ -264,14 +315,15 @@ impl Store {
         }
         // A late approval starts a new question: the agent asks again, about the workspace as it is then.
         events.push(NewEvent::state(TaskState::Queued, if late { "the approval came too late" } else { "" }));
-        sqlx::query(
+        let sql = format!(
             "update tasks set state = 'QUEUED', pending = null, pending_id = null, pending_until = null,
-                    last_seq = last_seq + $2 where task_id = $1",
-        )
-        .bind(task_id)
-        .bind(events.len() as i64)
-        .execute(&mut *transaction)
-        .await?;
+                    last_seq = last_seq + $2, {TURN} where task_id = $1"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(task_id)
+            .bind(events.len() as i64)
+            .execute(&mut *transaction)
+            .await?;
         insert(&mut transaction, task_id, last_seq + 1, now, &events).await?;
         tell(&mut *transaction, "queued").await?;
         tell(&mut *transaction, &format!("task {task_id}")).await?;

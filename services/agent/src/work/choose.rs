@@ -5,8 +5,8 @@ use std::time::Duration;
 use devstudio_kit::{Fault, Reason};
 use devstudio_proto::{
     agent::v1::{
-        ActionChosen, ContextFile, ContextShown, MessageKind, PlanMade, Progress, Spent, TaskEvent, TaskKind,
-        task_event::Event,
+        ActionChosen, ActionDone, ContextFile, ContextShown, MessageKind, PlanMade, Progress, Spent,
+        TaskEvent, TaskKind, task_event::Event,
     },
     llm::v1::{ChatMessage, ChatRequest},
     sandbox::v1::{Entry, EntryKind},
@@ -132,14 +132,21 @@ impl Work<'_> {
         let Some(answered) = self.ask_model(&agent, "deciding", messages, schema, action::read).await? else {
             return Ok(false);
         };
+        let step = self.task.steps + 1;
+        let refused = answered.value.act.as_ref().and_then(|act| choice.refuses(act));
         let chosen = ActionChosen {
-            step: self.task.steps + 1,
+            step,
             action: Some(answered.value),
             spent: Some(answered.spent),
             context: Some(context),
         };
         let change = Change { steps: 1, tokens: answered.tokens, ..Change::default() };
-        self.record(change, vec![NewEvent::by(&agent.agent_id, Event::Action(chosen))]).await?;
+        let mut events = vec![NewEvent::by(&agent.agent_id, Event::Action(chosen))];
+        if let Some(observation) = refused {
+            let done = ActionDone { step, ok: false, observation, ..ActionDone::default() };
+            events.push(NewEvent::by(&agent.agent_id, Event::Done(done)));
+        }
+        self.record(change, events).await?;
         Ok(true)
     }
 
@@ -214,8 +221,17 @@ impl Work<'_> {
                 show.send_replace((tail(text, LIVE_CHARS), tokens));
             });
             let answer = tokio::select! {
-                answer = answer => answer?,
+                answer = answer => answer,
                 () = self.tell_live(&agent.agent_id, phase, shown) => continue,
+            };
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(fault) => {
+                    // What this try and those before it cost is spent, whatever came of it.
+                    tokens += show.borrow().1;
+                    self.record(Change { tokens, ..Change::default() }, Vec::new()).await?;
+                    return Err(fault.into());
+                }
             };
             let usage = answer.usage.unwrap_or_default();
             tokens += usage.prompt_tokens + usage.completion_tokens;
@@ -250,13 +266,14 @@ impl Work<'_> {
     /// Tells watchers how far the model is, as long as it writes.
     async fn tell_live(&self, agent_id: &str, phase: &str, mut shown: watch::Receiver<(String, i32)>) {
         while shown.changed().await.is_ok() {
+            // A short answer is told by what came of it.
+            sleep(LIVE_EVERY).await;
             let (text, tokens) = shown.borrow_and_update().clone();
             let progress = Progress { step: self.task.steps + 1, text, tokens, phase: phase.to_owned() };
             let event = Some(Event::Progress(progress));
             let event = TaskEvent { agent_id: agent_id.to_owned(), event, ..TaskEvent::default() };
             // Who watches sees the next one.
             let _ = self.worker.store.tell_live(self.task.task_id, &event.encode_to_vec()).await;
-            sleep(LIVE_EVERY).await;
         }
         std::future::pending().await
     }

@@ -88,11 +88,18 @@ impl Work<'_> {
             _ => {}
         }
         let (peers, actor) = (&self.worker.peers, self.actor());
+        // From here on nobody else changes what it changes.
+        let fence = match act::hold(peers, &actor, act).await? {
+            Ok(fence) => fence,
+            Err(answer) => return self.done(&step, answer).await,
+        };
         let entries =
             if matches!(act, Act::DeletePath(_)) { peers.entries(&actor).await? } else { Vec::new() };
         let deleted = act::deletes(act, &entries);
-        let reason = policy::asks(self.task.policy(), act, deleted);
-        if let Some(reason) = reason {
+        // What a worker before this one began was allowed.
+        let begun = self.task.intent.as_ref().is_some_and(|intent| intent["step"] == step.chosen.step);
+        let mut allowed_on = String::new();
+        if !begun && let Some(reason) = policy::asks(self.task.policy(), act, deleted) {
             // An approval is of this action on this workspace, and of nothing else.
             let tree = peers.snapshot(&actor, "before an approval").await?.tree_sha256;
             let approval_id = hex::encode(Sha256::digest(format!("{}:{tree}", action::hash(&action))));
@@ -103,15 +110,23 @@ impl Work<'_> {
                     Pending { action: Some(action), diff, reason, deleted_files, ..Pending::default() };
                 return self.ask(approval_id, pending).await;
             }
+            allowed_on = tree;
         }
         if action::writes(act) || matches!(act, Act::RunExec(_)) {
             self.keep_snapshot().await?;
         }
-        let actor = self.actor();
         let intents = Record { worker: self.worker, ours: self.ours };
         let intent = self.task.intent.clone();
-        let doing =
-            Doing { peers: &self.worker.peers, actor: &actor, step: step.chosen.step, intent, intents };
+        let doing = Doing {
+            peers: &self.worker.peers,
+            actor: &actor,
+            step: step.chosen.step,
+            fence,
+            allowed_on,
+            removable: policy::removable(self.task.policy()),
+            intent,
+            intents,
+        };
         let done = Box::pin(doing.perform(act)).await?;
         self.done(&step, done).await
     }

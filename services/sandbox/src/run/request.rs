@@ -56,6 +56,12 @@ pub struct Request {
     /// What the program changes is written as the holder of this lock; 0: as the person.
     #[serde(skip)]
     pub fencing_token: i64,
+    /// Most files that the program may remove; all where nothing is said.
+    #[serde(skip)]
+    pub most_removed: Option<usize>,
+    /// It runs only if the workspace's tree has this hash.
+    #[serde(skip)]
+    pub as_of: Option<Hash>,
     /// An exported function to call.
     pub function: String,
     /// Operations on files.
@@ -155,6 +161,8 @@ pub(super) async fn job(
         memory_bytes,
         workspace_id: None,
         fencing_token: request.fencing_token,
+        most_removed: request.most_removed,
+        as_of: request.as_of,
         view: None,
         cancel: Default::default(),
     };

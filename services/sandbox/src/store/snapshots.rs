@@ -114,6 +114,11 @@ impl Change {
         Ok(rows.iter().map(kept).collect::<Result<_, _>>()?)
     }
 
+    /// The hash of the workspace as it is within the change.
+    pub async fn tree_sha256(&mut self) -> Result<Hash, SandboxError> {
+        Ok(hash_of(&self.tree().await?))
+    }
+
     /// Keeps a tree as a snapshot.
     pub async fn keep(&mut self, tree: &Tree, reason: &str) -> Result<Snapshot, SandboxError> {
         let tree_sha256 = hash_of(tree);

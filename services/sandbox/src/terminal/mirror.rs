@@ -112,7 +112,7 @@ impl Mirror {
         })
         .await??;
         // The marks stay as they were where this fails: the same changes are found again.
-        let synced = self.trees.apply(self.writer, self.workspace_id, changed).await?;
+        let synced = self.trees.apply(self.writer, self.workspace_id, changed, None).await?;
         self.marks = after;
         self.given.clear();
         Ok(synced)

@@ -20,6 +20,8 @@ use crate::{
     engine::View,
     error::{Doing as _, SandboxError},
     fs::{self, Jail, JailPath},
+    lock::Writer,
+    store::Hash,
 };
 
 /// A working copy, and what of it is behind the truth.
@@ -72,8 +74,13 @@ impl Lease {
 }
 
 impl Trees {
-    /// Gives a run the workspace as it is now.
-    pub async fn lease(&self, user_id: Uuid, workspace_id: Uuid) -> Result<Lease, SandboxError> {
+    /// Gives a run the workspace as it is now; nothing where its tree is to have a hash and has another.
+    pub async fn lease(
+        &self,
+        user_id: Uuid,
+        workspace_id: Uuid,
+        as_of: Option<Hash>,
+    ) -> Result<Lease, SandboxError> {
         let cell = self.cell(workspace_id);
         let mut cell = cell.lock().await;
         let copy = self.open(&mut cell, user_id, workspace_id).await?;
@@ -84,6 +91,12 @@ impl Trees {
             *cell = None;
         }
         let copy = self.open(&mut cell, user_id, workspace_id).await?;
+        // Whoever writes waits for the place of the copy: this is what the run will see.
+        if let Some(as_of) = as_of
+            && self.change(Writer::person(user_id), workspace_id).await?.tree_sha256().await? != as_of
+        {
+            return Err(SandboxError::State { why: "the workspace has changed since" });
+        }
         Ok(Lease { folder: copy.folder.clone(), workspace_id })
     }
 

@@ -24,12 +24,14 @@ pub struct Synced {
 }
 
 impl Trees {
-    /// Takes over what a run changed, through the same rules as every write.
+    /// Takes over what a run changed, through the same rules as every write. Where it removed more than `most_removed`
+    /// files, none of its removals is taken over.
     pub async fn apply(
         &self,
         writer: Writer,
         workspace_id: Uuid,
         differences: Vec<Difference>,
+        most_removed: Option<usize>,
     ) -> Result<Synced, SandboxError> {
         let mut synced = Synced::default();
         if differences.is_empty() {
@@ -38,6 +40,10 @@ impl Trees {
         let cell = self.cell(workspace_id);
         let mut cell = cell.lock().await;
         let mut change = self.change(writer, workspace_id).await?;
+        let kept = match most_removed {
+            Some(most) => too_many(&mut change, &differences, most).await?,
+            None => None,
+        };
         let (mut changed, mut touched) = (BTreeSet::new(), BTreeSet::new());
         for difference in differences {
             let (path, done) = match difference {
@@ -45,7 +51,13 @@ impl Trees {
                     synced.rejected.insert(path, why);
                     continue;
                 }
-                Difference::Removed(path) => (path.clone(), self.take_removal(&mut change, &path).await),
+                Difference::Removed(path) => match &kept {
+                    Some(why) => {
+                        synced.rejected.insert(path.to_string(), why.clone());
+                        continue;
+                    }
+                    None => (path.clone(), self.take_removal(&mut change, &path).await),
+                },
                 Difference::Written(path, content) => {
                     (path.clone(), self.take_write(&mut change, &path, &content).await)
                 }
@@ -96,4 +108,24 @@ impl Trees {
         self.put(change, path, content, old.as_ref(), before.as_deref()).await?;
         Ok(vec![path.to_string()])
     }
+}
+
+/// Why no removal is taken over: more files are gone than may be. What was written again is not gone.
+async fn too_many(
+    change: &mut Change,
+    differences: &[Difference],
+    most: usize,
+) -> Result<Option<String>, SandboxError> {
+    let (mut gone, mut written) = (BTreeSet::new(), BTreeSet::new());
+    for difference in differences {
+        match difference {
+            Difference::Removed(path) => {
+                gone.extend(change.files(path).await?.into_iter().map(|file| file.path));
+            }
+            Difference::Written(path, _) => drop(written.insert(path.as_str())),
+            Difference::Rejected { .. } => {}
+        }
+    }
+    let count = gone.iter().filter(|path| !written.contains(path.as_str())).count();
+    Ok((count > most).then(|| format!("the program removed {count} files, where it may remove {most}")))
 }

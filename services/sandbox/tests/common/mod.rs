@@ -87,6 +87,8 @@ pub fn job(program: Program, runtime: &str) -> Job {
         memory_bytes: 256 << 20,
         workspace_id: None,
         fencing_token: 0,
+        most_removed: None,
+        as_of: None,
         view: None,
         cancel: Default::default(),
     }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use devstudio_kit::Reason;
 use devstudio_proto::sandbox::v1::{
-    CancelRunRequest, FsMove, FsOp, FsPath, FsWrite, GetRunRequest, Isolation, ListEnginesRequest,
-    ListRunsRequest, OutputStream, RunExecRequest, RunStatus, StreamExecRequest, fs_op::Op,
-    stream_exec_response::Event,
+    CancelRunRequest, CreateSnapshotRequest, FsMove, FsOp, FsPath, FsWrite, GetRunRequest, Isolation,
+    ListEnginesRequest, ListRunsRequest, OutputStream, RunExecRequest, RunStatus, StreamExecRequest,
+    fs_op::Op, stream_exec_response::Event,
 };
 use uuid::Uuid;
 
@@ -452,4 +452,47 @@ async fn what_a_killed_service_left_open_is_ended_at_the_next_start() {
         assert!(Instant::now() < deadline, "the run is ended");
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_removes_no_more_than_it_may_and_starts_only_on_the_tree_it_is_meant_for() {
+    let test = "a_run_removes_no_more_than_it_may_and_starts_only_on_the_tree_it_is_meant_for";
+    let Some(world) = world(test).await else { return };
+    if !world.has(test, "run") {
+        return;
+    }
+    let anna = person();
+    for path in ["many/a", "many/b", "many/c", "one"] {
+        world.write(anna, path, "text", None).await.expect("a write");
+    }
+    let at_most = |most: i32, code: &str| RunExecRequest { max_removed_files: Some(most), ..python(code) };
+    let clear = "import shutil, os\nshutil.rmtree('many'); os.remove('one'); open('new', 'w').write('x')";
+    let ran = world.run(anna, at_most(3, clear)).await.expect("a run");
+    assert_eq!(ran.changed_paths, ["new"], "{ran:?}");
+    for path in ["many", "one"] {
+        assert_eq!(
+            ran.rejected_paths[path], "the program removed 4 files, where it may remove 3",
+            "{:?}",
+            ran.rejected_paths
+        );
+    }
+    assert_eq!(world.text(anna, "many/c").await.expect("it is there"), "text");
+    // What is written again is not gone, and what stands still does so for the next program.
+    let again = "import shutil, os\nshutil.rmtree('many'); os.mkdir('many')\n\
+                 for n in 'abc': open('many/' + n, 'w').write('new')\nos.remove('one')";
+    let ran = world.run(anna, at_most(1, again)).await.expect("a run");
+    assert!(ran.rejected_paths.is_empty(), "{ran:?}");
+    assert_eq!(world.text(anna, "many/c").await.expect("it is there"), "new");
+    refused(world.read(anna, "one").await, Reason::NotFound);
+
+    let keep = CreateSnapshotRequest::default();
+    let made = told(world.snapshots().create_snapshot(world.by(anna, keep)).await).expect("a snapshot");
+    let as_of = RunExecRequest {
+        if_tree_sha256: made.snapshot.expect("it is told").tree_sha256,
+        ..python("print(open('new').read())")
+    };
+    assert_eq!(world.run(anna, as_of.clone()).await.expect("a run").stdout, "x\n");
+    world.write(anna, "new", "other", Some(1)).await.expect("a write");
+    let fault = refused(world.run(anna, as_of).await, Reason::StateConflict);
+    assert!(fault.message.contains("changed since"), "{fault:?}");
 }
