@@ -343,6 +343,8 @@ impl Gvisor {
         let mut look = tokio::time::interval(LOOK_EVERY);
         let oom = || container.group.as_ref().is_some_and(|group| group.oom_kills() > 0);
         let out_of_memory = (Status::OutOfMemory, -1, 0, "the memory limit was reached");
+        // gVisor ends itself, with 2, where the kernel refuses it a thread.
+        let too_many = || container.group.as_ref().is_some_and(|group| group.refused_processes() > 0);
         loop {
             tokio::select! {
                 biased;
@@ -351,6 +353,9 @@ impl Gvisor {
                     return Ok(match code {
                         0 => (Status::Succeeded, 0, 0, ""),
                         _ if oom() => out_of_memory,
+                        2 if too_many() => {
+                            (Status::Signaled, -1, libc::SIGKILL, "the program was ended: it made too many processes")
+                        }
                         // runsc answers a signal as a shell does.
                         129..=192 => (Status::Signaled, -1, code - 128, ""),
                         code => (Status::NonzeroExit, code, 0, ""),

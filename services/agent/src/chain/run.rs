@@ -89,7 +89,7 @@ impl Chains {
         run_id: Uuid,
     ) -> Result<impl Stream<Item = Result<Told, Fault>> + Send + use<>, Error> {
         let now = self.clock.now();
-        let row = self.store.take_up_chain(user_id, run_id, now, now + LEASE).await?;
+        let row = self.store.take_up_chain(user_id, run_id, now, now + LEASE, MOST_AT_ONCE).await?;
         let before = self.store.chain_frames(run_id).await?;
         let before = before.into_iter().map(|frame| (frame.path, frame.payload)).collect();
         Ok(self.clone().go(row, before))

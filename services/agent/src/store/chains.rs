@@ -42,16 +42,7 @@ impl Store {
         most: i64,
     ) -> Result<(), Error> {
         self.make_room(run.user_id).await?;
-        let go_on: i64 = sqlx::query_scalar(
-            "select count(*) from chain_runs where user_id = $1 and state = 'RUNNING' and lease_until > $2",
-        )
-        .bind(run.user_id)
-        .bind(run.created_at)
-        .fetch_one(&self.pool)
-        .await?;
-        if go_on >= most {
-            return Err(Error::ChainsFull(go_on));
-        }
+        self.fewer_chains(run.user_id, run.created_at, most).await?;
         sqlx::query(
             "insert into chain_runs (run_id, user_id, api_key_id, workspace_id, spec, input, created_at, lease_until,
                                      kept_bytes)
@@ -70,6 +61,18 @@ impl Store {
         Ok(())
     }
 
+    /// Refuses one run more where `most` of a person's go on.
+    async fn fewer_chains(&self, user_id: Uuid, now: OffsetDateTime, most: i64) -> Result<(), Error> {
+        let go_on: i64 = sqlx::query_scalar(
+            "select count(*) from chain_runs where user_id = $1 and state = 'RUNNING' and lease_until > $2",
+        )
+        .bind(user_id)
+        .bind(now)
+        .fetch_one(&self.pool)
+        .await?;
+        if go_on >= most { Err(Error::ChainsFull(go_on)) } else { Ok(()) }
+    }
+
     /// Keeps a run for this process.
     pub async fn renew_chain(&self, run_id: Uuid, lease_until: OffsetDateTime) -> Result<(), Error> {
         sqlx::query("update chain_runs set lease_until = $2 where run_id = $1 and state = 'RUNNING'")
@@ -80,14 +83,16 @@ impl Store {
         Ok(())
     }
 
-    /// Takes up a person's run that failed, was cancelled, or whose process is gone.
+    /// Takes up a person's run that failed, was cancelled, or whose process is gone, where fewer than `most` go on.
     pub async fn take_up_chain(
         &self,
         user_id: Uuid,
         run_id: Uuid,
         now: OffsetDateTime,
         lease_until: OffsetDateTime,
+        most: i64,
     ) -> Result<ChainRow, Error> {
+        self.fewer_chains(user_id, now, most).await?;
         let taken = sqlx::query_as(
             "update chain_runs set state = 'RUNNING', error = '', ended_at = null, lease_until = $4
               where run_id = $1 and user_id = $2

@@ -223,6 +223,15 @@ impl Group {
         let text = fs::read_to_string(&self.events).unwrap_or_default();
         text.lines().find_map(|line| line.strip_prefix("oom_kill ")).and_then(|n| n.parse().ok()).unwrap_or(0)
     }
+
+    /// How many processes or threads the kernel refused since there were as many as may be.
+    pub fn refused_processes(&self) -> u64 {
+        let texts =
+            self.folders.iter().filter_map(|folder| fs::read_to_string(folder.join("pids.events")).ok());
+        texts
+            .filter_map(|text| text.lines().find_map(|line| line.strip_prefix("max ")?.parse::<u64>().ok()))
+            .sum()
+    }
 }
 
 impl Drop for Group {

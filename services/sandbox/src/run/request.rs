@@ -122,6 +122,10 @@ pub(super) async fn job(
         return Err(invalid("/keepStdinOpen", "const", "this engine gives a program all its input at once"));
     }
     let (program, module_sha256) = program(deps, user_id, request).await?;
+    if (request.as_of.is_some() || request.most_removed.is_some()) && !engine.wants_view_for(&program) {
+        let pointer = if request.as_of.is_some() { "/ifTreeSha256" } else { "/maxRemovedFiles" };
+        return Err(invalid(pointer, "const", "this is of programs that see the workspace's files"));
+    }
     let runtime = match request.runtime.as_str() {
         _ if request.engine != "run" => request.engine.strip_prefix("micro:").unwrap_or_default().to_owned(),
         "" => match &program {

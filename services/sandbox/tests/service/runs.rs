@@ -495,4 +495,13 @@ async fn a_run_removes_no_more_than_it_may_and_starts_only_on_the_tree_it_is_mea
     world.write(anna, "new", "other", Some(1)).await.expect("a write");
     let fault = refused(world.run(anna, as_of).await, Reason::StateConflict);
     assert!(fault.message.contains("changed since"), "{fault:?}");
+    // Neither is promised where no program sees the files.
+    let ops = vec![FsOp { op: Some(Op::Delete(FsPath { path: "new".into() })) }];
+    let blind = RunExecRequest { engine: "fs".into(), ops, ..RunExecRequest::default() };
+    for blind in [
+        RunExecRequest { if_tree_sha256: "0".repeat(64), ..blind.clone() },
+        RunExecRequest { max_removed_files: Some(0), ..blind },
+    ] {
+        refused(world.run(anna, blind).await, Reason::SchemaViolation);
+    }
 }
