@@ -2,6 +2,10 @@
 
 -- How often a worker took the task up since something of it was written down.
 alter table tasks add column attempts integer not null default 0;
+-- Since when it waits, or waited last: who gave way is behind those that waited then.
+alter table tasks add column queued_at timestamptz;
+update tasks set queued_at = created_at;
+alter table tasks alter column queued_at set not null;
 create index tasks_ended on tasks (user_id, ended_at desc) where ended_at is not null;
 
 -- Bytes of what a run keeps: of one person's, the oldest go when it is too much.

@@ -333,8 +333,17 @@ async fn a_program_of_an_agent_removes_only_so_many_files_unasked() {
     stage
         .play(|ask| {
             Line::Say(match ask.steps {
-                0 => act(json!({"runExec": {"runtime": "bash", "code": "rm -r many; echo 'removed them'"}})),
-                _ => finish(ask.prompt.contains("removed them"), "cleared up"),
+                0 if ask.agent == "planner" => json!({"steps": ["clear up"]}),
+                0 => {
+                    let code = "rm -r many; echo made > made.txt; echo 'removed them'";
+                    act(json!({"runExec": {"runtime": "bash", "code": code}}))
+                }
+                1 => act(json!({"movePath": {"from": "made.txt", "to": "moved.txt"}})),
+                // The next agent of the task writes what the one before it had locked.
+                2 => finish(ask.prompt.contains("removed them"), "cleared up"),
+                3 => act(json!({"writeFile": {"path": "moved.txt", "text": "made\n# by the tester\n"}})),
+                4 => act(json!({"runExec": {"runtime": "bash", "code": "grep -q tester moved.txt"}})),
+                _ => finish(true, "it is cleared up"),
             })
         })
         .await;
@@ -343,16 +352,21 @@ async fn a_program_of_an_agent_removes_only_so_many_files_unasked() {
         for n in 0..21 {
             dev.call("fs.write", json!({"path": format!("many/{n}"), "text": "x"})).await.ok();
         }
-        let id = submit(&dev, json!({"kind": "test", "prompt": "Clear up", "policy": policy})).await;
+        let id = submit(&dev, json!({"kind": "code", "prompt": "Clear up", "policy": policy})).await;
         reaches(&dev, &id, "SUCCEEDED").await;
         let all = events(&dev, &id).await;
         let ran = all.iter().find(|event| event["done"]["step"] == 1).unwrap()["done"].clone();
         let told = ran["observation"].as_str().unwrap();
         let why = "many was not kept: the program removed 21 files, where it may remove 20";
         assert_eq!(told.contains(why), left > 0, "{told}");
-        let files = dev.call("fs.list", json!({"path": "many"})).await;
-        let files = if left == 0 { json!([]) } else { files.ok()["entries"].clone() };
-        assert_eq!(files.as_array().unwrap().len(), left, "{policy}: {files:#}");
+        let files = dev.call("fs.list", json!({})).await.ok()["entries"].clone();
+        let paths = files.as_array().unwrap().iter().map(|entry| entry["path"].as_str().unwrap());
+        let (many, others): (Vec<&str>, Vec<&str>) = paths.partition(|path| path.starts_with("many/"));
+        assert_eq!(many.len(), left, "{policy}: {files:#}");
+        // What its program wrote is the agent's; it has moved it, too.
+        assert!(others.contains(&"moved.txt") && !others.contains(&"made.txt"), "{policy}: {files:#}");
+        let moved = files.as_array().unwrap().iter().find(|entry| entry["path"] == "moved.txt").unwrap();
+        assert_eq!(moved["changedByAgent"], "tester", "{moved:#}");
     }
 }
 

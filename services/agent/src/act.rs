@@ -23,6 +23,9 @@ const DIFF: usize = 64_000;
 /// Texts with more lines in all are not compared.
 const MOST_DIFFED_LINES: usize = 20_000;
 
+/// How often the lock of a program is renewed that goes on.
+const RENEW: std::time::Duration = std::time::Duration::from_secs(40);
+
 /// Writes an intent down, before it is carried out.
 pub trait Intents {
     /// It counts once this has answered.
@@ -57,11 +60,14 @@ pub fn exec_id(task_id: Uuid, step: i32) -> Uuid {
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
+/// What a program writes is the agent's doing; a lock of its own says so, and is in nobody's way.
+fn mark(actor: &Actor) -> String {
+    format!(".devstudio/{}", actor.task_id)
+}
+
 /// Locks what an act changes, and tells the lock's token: until it is done nobody else changes that. In words for the
 /// agent where it cannot be had.
 pub async fn hold(peers: &Peers, actor: &Actor, act: &Act) -> Result<Result<i64, ActionDone>, Error> {
-    // What a program writes is the agent's doing; a lock of its own says so, and is in nobody's way.
-    let mark = format!(".devstudio/{}", actor.task_id);
     let fence = match act {
         Act::WriteFile(write) => peers.lock(actor, &write.path, false).await,
         Act::EditFile(edit) => peers.lock(actor, &edit.path, false).await,
@@ -70,7 +76,7 @@ pub async fn hold(peers: &Peers, actor: &Actor, act: &Act) -> Result<Result<i64,
             Ok(_) => peers.lock(actor, &moved.to, true).await,
             refused => refused,
         },
-        Act::RunExec(_) => peers.lock(actor, &mark, false).await,
+        Act::RunExec(_) => peers.lock(actor, &mark(actor), false).await,
         Act::ReadFile(_) | Act::Search(_) | Act::AskUser(_) | Act::Finish(_) => Ok(0),
     };
     match fence {
@@ -256,9 +262,7 @@ impl<I: Intents> Doing<'_, I> {
     }
 
     async fn delete(&mut self, path: &str) -> Result<ActionDone, Error> {
-        if self.intended().is_none() {
-            self.intents.intend(json!({"step": self.step})).await?;
-        }
+        self.intents.intend(json!({"step": self.step, "fence": self.fence})).await?;
         match self.peers.delete(self.actor, self.fence, path).await {
             Ok(files) => Ok(done(format!("deleted {path}: {files} files"))),
             Err(fault) if fault.reason == Reason::NotFound && self.intent_is_old() => {
@@ -269,9 +273,7 @@ impl<I: Intents> Doing<'_, I> {
     }
 
     async fn rename(&mut self, from: &str, to: &str) -> Result<ActionDone, Error> {
-        if self.intended().is_none() {
-            self.intents.intend(json!({"step": self.step})).await?;
-        }
+        self.intents.intend(json!({"step": self.step, "fence": self.fence})).await?;
         match self.peers.rename(self.actor, self.fence, from, to).await {
             Ok(files) => Ok(done(format!("moved {from} to {to}: {files} files"))),
             Err(fault) if fault.reason == Reason::NotFound && self.intent_is_old() => {
@@ -302,7 +304,18 @@ impl<I: Intents> Doing<'_, I> {
             if_tree_sha256: tree,
             ..RunExecRequest::default()
         };
-        let mut came = match self.peers.run(self.actor, asked).await {
+        let (peers, actor) = (self.peers, self.actor);
+        let mark = mark(actor);
+        let run = peers.run(actor, asked);
+        tokio::pin!(run);
+        let ran = loop {
+            tokio::select! {
+                ran = &mut run => break ran,
+                // It may wait in the queue, and what it changed is taken over at its end.
+                () = tokio::time::sleep(RENEW) => drop(peers.lock(actor, &mark, false).await),
+            }
+        };
+        let mut came = match ran {
             Ok(result) => of_run(&result),
             Err(fault) if is_its_own(&fault) => ActionDone { exit_code: -1, ..of_fault(&fault) },
             Err(fault) => return Err(fault.into()),

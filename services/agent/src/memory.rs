@@ -72,6 +72,8 @@ impl Memory {
             Some(Event::Waiting(_)) => {
                 if let Some(step) = self.open() {
                     step.waited = true;
+                    // It is asked anew: what was said before is of something else.
+                    step.decided = None;
                 }
             }
             Some(Event::Decided(decided)) => match self.open() {

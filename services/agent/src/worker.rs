@@ -38,8 +38,8 @@ const LEASE: time::Duration = time::Duration::seconds(5);
 const RENEW: Duration = Duration::from_secs(1);
 /// How long a worker waits for work before it looks for itself.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How long bringing a cancelled task to its end may take.
-const CLEAN_UP: Duration = Duration::from_secs(10);
+/// How long bringing a cancelled task to its end may take: less than the lease, which nobody renews meanwhile.
+const CLEAN_UP: Duration = Duration::from_secs(3);
 /// So often a task is taken up that gets no further.
 const MOST_ATTEMPTS: i32 = 5;
 

@@ -45,7 +45,7 @@ impl Fs {
     async fn act(&self, job: &Job, op: &FsOp) -> Result<Vec<u8>, SandboxError> {
         let workspace_id = job.workspace_id.ok_or(SandboxError::NotFound { what: "workspace" })?;
         let user_id = job.user_id;
-        let writer = Writer { user_id, fencing_token: job.fencing_token };
+        let writer = Writer::holding(user_id, job.fencing_token);
         match op {
             FsOp::Write { path, text } => {
                 let path = JailPath::file(path)?;

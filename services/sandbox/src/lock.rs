@@ -63,6 +63,12 @@ impl Holder {
         Self { user_id, agent: String::new(), task_id: None }
     }
 
+    /// They may do what the other may: the same, or another agent of the same task.
+    fn is_with(&self, other: &Self) -> bool {
+        self == other
+            || (self.user_id == other.user_id && self.task_id.is_some() && self.task_id == other.task_id)
+    }
+
     /// No agent stands between.
     pub fn is_person(&self) -> bool {
         self.agent.is_empty() && self.task_id.is_none()
@@ -158,8 +164,10 @@ pub fn judge<'a>(held: &'a [Lock], wish: &Wish) -> Result<Verdict<'a>, SandboxEr
         .filter(|lock| lock.holder != wish.holder && lock.meets(&wish.path, wish.scope) && exclusive(lock));
     let mut gone = Vec::new();
     for other in others {
-        // a person's pinned lock goes before what agents hold in that person's name
-        let gives_way = wish.ttl.is_none() && !other.holder.is_person();
+        // a person's pinned lock goes before what agents hold in that person's name; within a task one agent takes over
+        // what another held
+        let gives_way =
+            (wish.ttl.is_none() && !other.holder.is_person()) || other.holder.is_with(&wish.holder);
         if !gives_way {
             return Err(other.refuse(&wish.path));
         }
@@ -175,12 +183,24 @@ pub struct Writer {
     pub user_id: Uuid,
     /// The lock's token; 0 for the person themselves.
     pub fencing_token: i64,
+    /// It writes outside of that lock too, where no other holds one: a program, whose places nobody knows before.
+    pub beyond: bool,
 }
 
 impl Writer {
     /// The person themselves.
     pub fn person(user_id: Uuid) -> Self {
-        Self { user_id, fencing_token: 0 }
+        Self::holding(user_id, 0)
+    }
+
+    /// Whoever holds the lock of a token, within what it covers.
+    pub fn holding(user_id: Uuid, fencing_token: i64) -> Self {
+        Self { user_id, fencing_token, beyond: false }
+    }
+
+    /// The same wherever no other holds a lock.
+    pub fn beyond(self) -> Self {
+        Self { beyond: true, ..self }
     }
 
     /// In whose name the writer writes, if it may write at `path`, with all below where `scope` says so.
@@ -190,11 +210,11 @@ impl Writer {
             token => held
                 .iter()
                 .find(|lock| lock.fencing_token == token && lock.holder.user_id == self.user_id)
-                .filter(|lock| lock.covers(path, scope))
+                .filter(|lock| self.beyond || lock.covers(path, scope))
                 .map(|lock| lock.holder.clone())
                 .ok_or_else(|| SandboxError::StaleFence { path: path.to_string() })?,
         };
-        match held.iter().find(|lock| lock.holder != holder && lock.meets(path, scope)) {
+        match held.iter().find(|lock| !lock.holder.is_with(&holder) && lock.meets(path, scope)) {
             Some(lock) => Err(lock.refuse(path)),
             None => Ok(holder),
         }
@@ -268,14 +288,14 @@ mod tests {
             lock("src", Scope::Subtree, Mode::Exclusive, agent(user, "coder"), 7),
             lock("docs/a.md", Scope::File, Mode::Exclusive, agent(user, "writer"), 8),
         ];
-        let coder = Writer { user_id: user, fencing_token: 7 };
+        let coder = Writer::holding(user, 7);
         assert_eq!(coder.may_write(&held, &path("src/a.rs"), Scope::File).unwrap().agent, "coder");
         assert!(coder.may_write(&held, &path("src"), Scope::Subtree).is_ok());
         for (writer, at) in [
             (coder, "docs/a.md"),
             (coder, "elsewhere"),
-            (Writer { user_id: user, fencing_token: 6 }, "src/a.rs"),
-            (Writer { user_id: Uuid::new_v4(), fencing_token: 7 }, "src/a.rs"),
+            (Writer::holding(user, 6), "src/a.rs"),
+            (Writer::holding(Uuid::new_v4(), 7), "src/a.rs"),
         ] {
             let error = writer.may_write(&held, &path(at), Scope::File).unwrap_err();
             assert!(matches!(error, SandboxError::StaleFence { .. }), "{at}: {error}");
@@ -292,7 +312,7 @@ mod tests {
         let take = wish("f", Scope::File, Mode::Exclusive, b.clone(), Some(DEFAULT_TTL));
         assert!(judge(&held, &take).is_err());
         let both = [held[0].clone(), lock("f", Scope::File, Mode::Shared, b, 2)];
-        let writer = Writer { user_id: user, fencing_token: 1 };
+        let writer = Writer::holding(user, 1);
         assert!(writer.may_write(&held, &path("f"), Scope::File).is_ok(), "alone with it");
         assert!(writer.may_write(&both, &path("f"), Scope::File).is_err(), "another reads");
     }
@@ -317,5 +337,29 @@ mod tests {
             judge(&pinned, &wish("f", Scope::File, Mode::Exclusive, agent(user, "x"), Some(DEFAULT_TTL)))
                 .is_err()
         );
+    }
+
+    #[test]
+    fn agents_of_one_task_take_over_from_each_other_and_a_program_writes_where_nobody_else_holds_a_lock() {
+        let (user, task_id) = (Uuid::new_v4(), Some(Uuid::new_v4()));
+        let of = |name: &str, task_id| Holder { task_id, ..agent(user, name) };
+        let held = [
+            lock("a", Scope::File, Mode::Exclusive, of("coder", task_id), 1),
+            lock("b", Scope::File, Mode::Exclusive, of("coder", Some(Uuid::new_v4())), 2),
+        ];
+        let takes = |at: &str| {
+            judge(
+                &held,
+                &wish(at, Scope::File, Mode::Exclusive, of("tester", task_id), Some(Duration::SECOND)),
+            )
+        };
+        let Ok(Verdict::Take(gone)) = takes("a") else { panic!("{:?}", takes("a")) };
+        assert_eq!(gone, [held[0].lock_id]);
+        assert!(takes("b").is_err(), "another task's");
+        let program = Writer::holding(user, 1).beyond();
+        assert_eq!(program.may_write(&held, &path("elsewhere/c"), Scope::File).unwrap().agent, "coder");
+        assert!(program.may_write(&held, &path("b"), Scope::File).is_err(), "another task's");
+        assert!(Writer::holding(user, 1).may_write(&held, &path("elsewhere/c"), Scope::File).is_err());
+        assert!(Writer::holding(user, 9).beyond().may_write(&held, &path("c"), Scope::File).is_err(), "gone");
     }
 }

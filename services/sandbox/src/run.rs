@@ -377,7 +377,7 @@ impl Dispatcher {
                     // What a cancelled run wrote is dropped: nobody waits for it.
                     (_, Status::Cancelled) | (None, _) => Ok(Synced::default()),
                     (Some(workspace_id), _) => {
-                        let writer = Writer { user_id: job.user_id, fencing_token: job.fencing_token };
+                        let writer = Writer::holding(job.user_id, job.fencing_token).beyond();
                         deps.trees.apply(writer, workspace_id, changes, job.most_removed).await
                     }
                 };

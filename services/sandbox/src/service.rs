@@ -63,5 +63,5 @@ impl Workspaces {
 
 /// Who writes: the person, or the holder of the lock that the token names.
 fn writer(user_id: Uuid, fencing_token: i64) -> Writer {
-    Writer { user_id, fencing_token }
+    Writer::holding(user_id, fencing_token)
 }

@@ -306,7 +306,7 @@ impl Terminals {
         });
         let mirror = mirror::Mirror::new(
             trees.clone(),
-            Writer { user_id, fencing_token: wish.fencing_token },
+            Writer::holding(user_id, wish.fencing_token).beyond(),
             workspace_id,
             seq,
             (running.upper, running.merged),

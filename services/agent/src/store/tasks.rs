@@ -80,8 +80,8 @@ impl Store {
         ];
         sqlx::query(
             "insert into tasks (task_id, user_id, api_key_id, workspace_id, kind, prompt, paths, policy, model, max_steps,
-                                max_tokens, max_ms, traceparent, agent_id, created_at, last_seq, turn)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+                                max_tokens, max_ms, traceparent, agent_id, created_at, queued_at, last_seq, turn)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16,
                      coalesce((select min(turn) from tasks where state in ('QUEUED', 'RUNNING')), 0)
                      + (select count(*) from tasks where user_id = $2 and state in ('QUEUED', 'RUNNING')))",
         )
@@ -159,7 +159,7 @@ impl Store {
                   left join (select user_id, count(*) as tasks from tasks
                               where state = 'RUNNING' and lease_until >= $2 group by user_id) busy using (user_id)
                  where t.state = 'QUEUED' or (t.state = 'RUNNING' and t.lease_until < $2)
-                 order by coalesce(busy.tasks, 0), t.turn, t.created_at limit 1 for update of t skip locked)
+                 order by coalesce(busy.tasks, 0), t.turn, t.queued_at limit 1 for update of t skip locked)
              returning {COLUMNS}"
         );
         let claimed = sqlx::query_as(sqlx::AssertSqlSafe(claimed));
@@ -204,7 +204,7 @@ impl Store {
         Ok(sqlx::query_scalar(
             "select exists (
                select 1 from tasks t
-                where t.state = 'QUEUED' and t.user_id <> $1
+                where (t.state = 'QUEUED' or (t.state = 'RUNNING' and t.lease_until < $2)) and t.user_id <> $1
                   and not exists (select 1 from tasks r
                                    where r.user_id = t.user_id and r.state = 'RUNNING' and r.lease_until >= $2))",
         )
@@ -224,12 +224,13 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         let sql = format!(
             "update tasks set state = 'QUEUED', worker = null, lease_until = null, attempts = 0,
-                    last_seq = last_seq + 1, {TURN} + 1
+                    last_seq = last_seq + 1, queued_at = $3, {TURN}
               where task_id = $1 and worker = $2 and state = 'RUNNING' returning last_seq"
         );
         let seq: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
             .bind(task_id)
             .bind(worker)
+            .bind(now)
             .fetch_optional(&mut *transaction)
             .await?;
         insert(&mut transaction, task_id, seq.ok_or(Error::Lost)?, now, &[event]).await?;
@@ -317,11 +318,12 @@ impl Store {
         events.push(NewEvent::state(TaskState::Queued, if late { "the approval came too late" } else { "" }));
         let sql = format!(
             "update tasks set state = 'QUEUED', pending = null, pending_id = null, pending_until = null,
-                    last_seq = last_seq + $2, {TURN} where task_id = $1"
+                    last_seq = last_seq + $2, queued_at = $3, {TURN} where task_id = $1"
         );
         sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(task_id)
             .bind(events.len() as i64)
+            .bind(now)
             .execute(&mut *transaction)
             .await?;
         insert(&mut transaction, task_id, last_seq + 1, now, &events).await?;

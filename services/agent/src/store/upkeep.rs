@@ -32,14 +32,16 @@ impl Store {
                    select plan_id from (
                      select plan_id, created_at, row_number() over (partition by user_id order by created_at desc) as place
                        from env_plans where state <> 'APPLYING' or lease_until < $1) known
-                    where created_at < $1 or place > $2 limit $3)",
+                    where created_at < $1 or place > $2 limit $3)
+                  and (state <> 'APPLYING' or lease_until < $1)",
                 MOST_PLANS,
             ),
             (
                 // A run whose process died has no end; it can be taken up until it is that old.
                 "delete from chain_runs where run_id in (
                    select run_id from chain_runs
-                    where coalesce(ended_at, lease_until, created_at) < $1 and $2 > 0 limit $3)",
+                    where coalesce(ended_at, lease_until, created_at) < $1 and $2 > 0 limit $3)
+                  and coalesce(ended_at, lease_until, created_at) < $1",
                 MOST_CHAIN_BYTES,
             ),
         ] {
@@ -62,7 +64,8 @@ impl Store {
                select run_id from (
                  select run_id, state, sum(kept_bytes) over (order by created_at desc, run_id desc) as upto
                    from chain_runs where user_id = $1) known
-                where upto > $2 and state <> 'RUNNING')",
+                where upto > $2 and state <> 'RUNNING')
+               and state <> 'RUNNING'",
         )
         .bind(user_id)
         .bind(MOST_CHAIN_BYTES)

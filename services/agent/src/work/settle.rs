@@ -1,6 +1,6 @@
 //! What was chosen is brought to its end: refused, asked about, done, handed over, or the end of the task.
 
-use std::{future::Future, time::Instant};
+use std::time::Instant;
 
 use devstudio_kit::Fault;
 use devstudio_proto::agent::v1::{
@@ -96,8 +96,11 @@ impl Work<'_> {
         let entries =
             if matches!(act, Act::DeletePath(_)) { peers.entries(&actor).await? } else { Vec::new() };
         let deleted = act::deletes(act, &entries);
-        // What a worker before this one began was allowed.
-        let begun = self.task.intent.as_ref().is_some_and(|intent| intent["step"] == step.chosen.step);
+        // What was begun was allowed: a file by its version, a program by its tree, all else as long as the lock held.
+        let by_lock = matches!(act, Act::DeletePath(_) | Act::MovePath(_));
+        let begun = self.task.intent.as_ref().is_some_and(|intent| {
+            intent["step"] == step.chosen.step && (!by_lock || intent["fence"] == fence)
+        });
         let mut allowed_on = String::new();
         if !begun && let Some(reason) = policy::asks(self.task.policy(), act, deleted) {
             // An approval is of this action on this workspace, and of nothing else.
@@ -115,15 +118,16 @@ impl Work<'_> {
         if action::writes(act) || matches!(act, Act::RunExec(_)) {
             self.keep_snapshot().await?;
         }
-        let intents = Record { worker: self.worker, ours: self.ours };
-        let intent = self.task.intent.clone();
+        let removable = policy::removable(self.task.policy());
+        let (worker, intent) = (self.worker, self.task.intent.clone());
+        let intents = Record { worker, ours: self.ours, kept: &mut self.task.intent };
         let doing = Doing {
-            peers: &self.worker.peers,
+            peers: &worker.peers,
             actor: &actor,
             step: step.chosen.step,
             fence,
             allowed_on,
-            removable: policy::removable(self.task.policy()),
+            removable,
             intent,
             intents,
         };
@@ -211,11 +215,15 @@ impl Work<'_> {
 struct Record<'a> {
     worker: &'a Worker,
     ours: (Uuid, Uuid),
+    /// The task's own, so that trying again knows it too.
+    kept: &'a mut Option<Value>,
 }
 
 impl Intents for Record<'_> {
-    fn intend(&mut self, intent: Value) -> impl Future<Output = Result<(), Error>> + Send {
-        let change = Change { intent: Some(intent), ..Change::default() };
-        self.worker.store.record(self.ours, self.worker.clock.now(), change, Vec::new())
+    async fn intend(&mut self, intent: Value) -> Result<(), Error> {
+        let change = Change { intent: Some(intent.clone()), ..Change::default() };
+        self.worker.store.record(self.ours, self.worker.clock.now(), change, Vec::new()).await?;
+        *self.kept = Some(intent);
+        Ok(())
     }
 }

@@ -85,7 +85,8 @@ impl Trees {
         }
         let agent = change.may_write(to, Scope::Subtree)?;
         if away {
-            change.may_write(from, Scope::Subtree)?;
+            // One token names one lock; of where it comes from, nobody else may hold one.
+            writer.beyond().may_write(&change.locks, from, Scope::Subtree)?;
             change.delete(&files).await?;
             change.remove_folders(&folders).await?;
         }
